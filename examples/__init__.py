@@ -1,0 +1,1 @@
+"""Programs to copy from: they use the public API of :mod:`orchestrator` and nothing else of it."""

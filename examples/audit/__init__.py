@@ -1,0 +1,1 @@
+"""An audit of a Python code base, done by a tree of agents. Read `agents.py` first."""

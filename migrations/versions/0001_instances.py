@@ -1,0 +1,157 @@
+"""Sessions, agents, instances, and the audit trail that a trigger writes."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+TABLES = """
+CREATE TABLE sessions (
+    id text CONSTRAINT sessions_pkey PRIMARY KEY,
+    tenant text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT sessions_id_tenant_key UNIQUE (id, tenant)
+);
+
+CREATE TABLE agents (
+    name text CONSTRAINT agents_pkey PRIMARY KEY,
+    spec jsonb NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE instances (
+    id uuid CONSTRAINT instances_pkey PRIMARY KEY,
+    agent text NOT NULL,
+    session text NOT NULL,
+    tenant text NOT NULL,
+    pool text NOT NULL,
+    priority smallint NOT NULL,
+    parent_id uuid CONSTRAINT instances_parent_id_fkey REFERENCES instances (id),
+    root_id uuid NOT NULL,
+    depth smallint NOT NULL,
+    position integer,
+    state text NOT NULL,
+    reason text,
+    attempt integer NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    timeout_seconds double precision NOT NULL,
+    retry jsonb NOT NULL,
+    not_before timestamptz,
+    idempotency_key text,
+    args jsonb NOT NULL,
+    result jsonb,
+    error jsonb,
+    worker text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz,
+    ended_at timestamptz,
+    CONSTRAINT instances_session_fkey
+        FOREIGN KEY (session, tenant) REFERENCES sessions (id, tenant),
+    CONSTRAINT instances_state_check CHECK (
+        state IN ('queued', 'running', 'waiting', 'completed', 'failed', 'cancelled')),
+    CONSTRAINT instances_ended_check CHECK (
+        (state IN ('completed', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
+    CONSTRAINT instances_begun_check CHECK (state <> 'running' OR attempt > 0),
+    CONSTRAINT instances_priority_check CHECK (priority BETWEEN 0 AND 4),
+    CONSTRAINT instances_depth_check CHECK ((parent_id IS NULL) = (depth = 0)),
+    CONSTRAINT instances_position_check CHECK ((parent_id IS NULL) = (position IS NULL)),
+    CONSTRAINT instances_failures_check CHECK (failures BETWEEN 0 AND attempt)
+)
+-- Rows are updated two to four times: room in the page keeps the updates off the indexes.
+WITH (fillfactor = 70);
+
+CREATE INDEX instances_session_idx ON instances (session, id);
+CREATE INDEX instances_parent_id_idx ON instances (parent_id);
+CREATE INDEX instances_live_idx ON instances (id) WHERE state IN ('queued', 'running', 'waiting');
+CREATE UNIQUE INDEX instances_idempotency_key_idx
+    ON instances (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX instances_position_idx
+    ON instances (parent_id, position) WHERE state NOT IN ('failed', 'cancelled');
+
+CREATE TABLE events (
+    sequence bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT events_pkey PRIMARY KEY,
+    instance_id uuid NOT NULL,
+    session text NOT NULL,
+    tenant text NOT NULL,
+    agent text NOT NULL,
+    from_state text,
+    to_state text NOT NULL,
+    reason text,
+    attempt integer NOT NULL,
+    worker text,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX events_instance_id_idx ON events (instance_id, sequence);
+"""
+
+# One place writes the audit trail, so that no statement can forget it: each insert and each
+# change of state or attempt is exactly one event of the same transaction.
+AUDIT = """
+CREATE FUNCTION audit_spawned() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO events (instance_id, session, tenant, agent, to_state, reason, attempt, worker)
+    SELECT id, session, tenant, agent, state, reason, attempt, worker FROM fresh;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER audit_spawned AFTER INSERT ON instances
+    REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_spawned();
+
+CREATE FUNCTION audit_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO events (instance_id, session, tenant, agent, from_state, to_state, reason,
+                        attempt, worker)
+    VALUES (NEW.id, NEW.session, NEW.tenant, NEW.agent, OLD.state, NEW.state, NEW.reason,
+            NEW.attempt, NEW.worker);
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER audit_changed AFTER UPDATE ON instances
+    FOR EACH ROW WHEN (OLD.state <> NEW.state OR OLD.attempt <> NEW.attempt)
+    EXECUTE FUNCTION audit_changed();
+
+CREATE FUNCTION refuse_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'an instance cannot go from % to %', OLD.state, NEW.state
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'instances_transition_check';
+END $$;
+
+CREATE TRIGGER guard_transition BEFORE UPDATE ON instances
+    FOR EACH ROW WHEN (OLD.state <> NEW.state AND (OLD.state, NEW.state) NOT IN (
+        ('queued', 'running'), ('queued', 'cancelled'), ('queued', 'failed'),
+        ('running', 'completed'), ('running', 'failed'), ('running', 'cancelled'),
+        ('running', 'waiting'), ('running', 'queued'),
+        ('waiting', 'queued'), ('waiting', 'failed'), ('waiting', 'cancelled')))
+    EXECUTE FUNCTION refuse_transition();
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'insufficient_privilege';
+END $$;
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+"""
+
+DOWN = """
+DROP TABLE events;
+DROP TABLE instances;
+DROP TABLE agents;
+DROP TABLE sessions;
+DROP FUNCTION audit_spawned();
+DROP FUNCTION audit_changed();
+DROP FUNCTION refuse_transition();
+DROP FUNCTION refuse_change();
+"""
+
+
+def upgrade() -> None:
+    op.execute(TABLES)
+    op.execute(AUDIT)
+
+
+def downgrade() -> None:
+    op.execute(DOWN)

@@ -1,0 +1,63 @@
+"""A backend for trees of AI agents: spawn, limit, wait, recover.
+
+Everything a user needs is here; what is not listed in `__all__` is not for use.
+"""
+
+from orchestrator.agents.context import AsyncContext, Context
+from orchestrator.agents.handle import Handle
+from orchestrator.agents.registry import agent
+from orchestrator.client.orchestrator import Orchestrator
+from orchestrator.config.settings import Settings
+from orchestrator.domain.errors import (
+    AgentCancelled,
+    AgentFailed,
+    ConfigurationError,
+    GateUnavailable,
+    InstanceNotFound,
+    InvalidRequest,
+    InvalidSpawn,
+    NonDeterministicAgent,
+    OrchestratorError,
+    ResultPending,
+    SchemaOutdated,
+    SpawnRefused,
+    StoreUnavailable,
+    Unavailable,
+)
+from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
+from orchestrator.domain.lifecycle import Reason, State
+from orchestrator.domain.limits import Limits
+from orchestrator.domain.priority import Priority
+from orchestrator.domain.retry import RetryPolicy
+
+__all__ = [
+    "AgentCancelled",
+    "AgentFailed",
+    "AsyncContext",
+    "ConfigurationError",
+    "Context",
+    "Event",
+    "GateUnavailable",
+    "Handle",
+    "Instance",
+    "InstanceNotFound",
+    "InvalidRequest",
+    "InvalidSpawn",
+    "Limits",
+    "NonDeterministicAgent",
+    "Orchestrator",
+    "OrchestratorError",
+    "Priority",
+    "Reason",
+    "ResultPending",
+    "RetryPolicy",
+    "SchemaOutdated",
+    "Settings",
+    "SpawnRefused",
+    "SpawnRequest",
+    "State",
+    "StoreUnavailable",
+    "TreeNode",
+    "Unavailable",
+    "agent",
+]

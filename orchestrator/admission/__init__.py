@@ -1,0 +1,1 @@
+"""Floor 1: the gate. The only place that knows Redis keys and Lua."""

@@ -1,0 +1,381 @@
+"""The gate as the engine sees it: one method a script, values in and out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.retry import Retry
+
+from orchestrator.admission.keys import key, queue_name
+from orchestrator.admission.scripts import Library, Script
+from orchestrator.domain.errors import GateUnavailable
+from orchestrator.domain.instance import Instance, NewInstance
+from orchestrator.domain.limits import Limits
+from orchestrator.domain.verdict import Decision, Refusal, Verdict
+
+#: How long a call waits for another process to rebuild the gate, in seconds.
+REBUILD_PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """The gate's answer to a heartbeat."""
+
+    #: there is more to hand out than one call may
+    more: bool
+    #: seconds until the next delayed instance is due; None when there is none
+    next_due: float | None
+    #: instances this worker may have lost the right to run
+    doubtful: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Expired places claimed for judgement."""
+
+    more: bool
+    #: id and newest attempt of each
+    expired: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Where the gate has an instance. `place` is empty when it does not know it."""
+
+    place: str
+    attempt: int
+    stop: str
+
+
+class Gate:
+    """All decisions about limits, taken by Lua scripts in one Redis.
+
+    `on_empty` is called when the gate finds that it knows nothing (a new or emptied Redis); it
+    rebuilds the gate from PostgreSQL, or returns at once when another process is at it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        library: Library,
+        *,
+        name: str = "orchestrator",
+        on_empty: Callable[[], object] | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        self.name = name
+        self.redis = connect(url, timeout)
+        self.on_empty = on_empty
+        self._tag = key(name, "generation").rpartition(":")[0]
+        self._scripts = {script.name: script for script in library}
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.redis.close()
+
+    # --- a spawn --------------------------------------------------------------------------
+
+    def check_in(self, new: NewInstance, on_limit: str) -> Verdict:
+        """Decide about a spawn; see `lua/check_in.lua`."""
+        return _to_verdict(self._run("check_in", **_check_in_values(new, on_limit)))
+
+    def check_in_many(self, news: Sequence[NewInstance], on_limit: Sequence[str]) -> list[Verdict]:
+        """Decide about several spawns in one round trip, each by itself, in this order."""
+        calls = [_check_in_values(new, wish) for new, wish in zip(news, on_limit, strict=True)]
+        return [_to_verdict(reply) for reply in self._run_many("check_in", calls)]
+
+    def follow(self, new: NewInstance) -> str:
+        """Start a recorded spawn or put it in line; answers its place."""
+        return cast(str, self._run("follow", **_follow_values(new)))
+
+    def follow_many(self, news: Sequence[NewInstance]) -> list[str]:
+        """`follow` for several in one round trip."""
+        return cast(list[str], self._run_many("follow", [_follow_values(new) for new in news]))
+
+    def withdraw(self, ids: Sequence[str]) -> None:
+        """Give back what check-in held for spawns that will not be recorded."""
+        self._run_many("withdraw", [{"id": one} for one in ids])
+
+    # --- an attempt -----------------------------------------------------------------------
+
+    def release(self, instance_id: str, attempt: int) -> None:
+        """Free the slot of an attempt that has ended, and hand out the next."""
+        if self._run("release", id=instance_id, attempt=attempt):
+            self.pump()
+
+    def requeue(self, instance: Instance, attempt: int, delay: float = 0.0) -> None:
+        """Put an instance back in line after its attempt, not before `delay` seconds."""
+        values = _describe(instance) | {"attempt": attempt, "delay_ms": round(delay * 1000)}
+        if self._run("requeue", **values):
+            self.pump()
+
+    def suspend(self, instance_id: str, attempt: int, worker: str) -> bool:
+        """Free the slot of an attempt that waits on a thread of this worker."""
+        return bool(self._run("suspend", id=instance_id, attempt=attempt, worker=worker))
+
+    def resume(self, instance_id: str, attempt: int) -> Glance:
+        """Ask for a slot again; answers where the instance is now, and as which attempt."""
+        place, newest = self._run("resume", id=instance_id, attempt=attempt)
+        return Glance(place, int(newest), "")
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Take ended instances out of line and have running ones stopped."""
+        more = False
+        for start in range(0, len(ids), 500):
+            more |= bool(self._run("cancel", ids=ids[start : start + 500]))
+        if more:
+            self.pump()
+
+    def pump(self) -> None:
+        """Hand out until there is no room or nobody waits."""
+        while self._run("pump_now", budget=64):
+            pass
+
+    # --- workers and housekeeping ---------------------------------------------------------
+
+    def heartbeat(
+        self, worker: str, pool: str, capacity: int, running: Sequence[tuple[str, int]]
+    ) -> Pulse:
+        """Renew all leases of a worker process."""
+        flat = [field for pair in running for field in pair]
+        reply = self._run("heartbeat", worker=worker, pool=pool, capacity=capacity, running=flat)
+        more, due, *doubtful = reply
+        return Pulse(bool(more), None if due < 0 else due / 1000, frozenset(doubtful))
+
+    def leave(self, worker: str) -> None:
+        """A worker takes no more work."""
+        self._run("leave", worker=worker)
+
+    def sweep(self, budget: int, hold: float) -> Sweep:
+        """End what has run out and claim expired places for `hold` seconds."""
+        more, *flat = self._run("sweep", budget=budget, hold_ms=round(hold * 1000))
+        pairs = zip(flat[::2], map(int, flat[1::2]), strict=True)
+        return Sweep(bool(more), tuple(pairs))
+
+    def forget(self, instance_id: str, attempt: int) -> None:
+        """Give up an expired place that belongs to no live instance."""
+        self._run("forget", id=instance_id, attempt=attempt)
+
+    def unknown(self, ids: Sequence[str]) -> list[str]:
+        """Those of the ids that the gate knows nothing of."""
+        return cast(list[str], self._run("unknown", ids=ids))
+
+    def adopt(self, instances: Sequence[Instance], delay: float = 0.0) -> None:
+        """Learn of live instances from their rows."""
+        calls = [
+            _describe(instance)
+            | {
+                "attempt": instance.attempt,
+                "state": instance.state,
+                "delay_ms": round(delay * 1000),
+                "worker": instance.worker or "",
+            }
+            for instance in instances
+        ]
+        self._run_many("adopt", calls)
+
+    def begin_round(self, job: str, period: float) -> bool:
+        """Whether this call is the one to do the current round of a housekeeping job."""
+        return bool(self._run("begin_round", job=job, period_ms=round(period * 1000)))
+
+    def glance(self, instance_id: str) -> Glance:
+        """Where an instance is."""
+        place, attempt, stop = self._run("glance", id=instance_id)
+        return Glance(place, int(attempt), stop)
+
+    # --- the gate itself ------------------------------------------------------------------
+
+    def configure(self, limits: Limits, *, lease: float, dispatch: float, outbox: bool) -> None:
+        """Set the limits and times; they hold for every process at once."""
+        fields = {
+            "max_depth": limits.max_depth,
+            "session": limits.session_concurrency,
+            "tenant": limits.tenant_concurrency,
+            "pool": limits.pool_concurrency,
+            "global": limits.global_concurrency,
+            "tenant_queue": limits.tenant_queue,
+            "global_queue": limits.global_queue,
+            "lease_ms": round(lease * 1000),
+            "dispatch_ms": round(dispatch * 1000),
+            "outbox": int(outbox),
+        }
+        self._run("configure", fields=[part for pair in fields.items() for part in pair])
+
+    def begin_rebuild(self, token: str, hold: float) -> str:
+        """Claim the rebuilding of an empty gate: `ready`, `yours` or `busy`."""
+        reply = self._run("begin_rebuild", token=token, hold_ms=round(hold * 1000))
+        return cast(str, reply)
+
+    def finish_rebuild(self, token: str) -> bool:
+        """Open a rebuilt gate."""
+        return bool(self._run("finish_rebuild", token=token))
+
+    # --- reading --------------------------------------------------------------------------
+
+    def workers(self) -> dict[str, dict[str, int]]:
+        """The live workers and what each offers to which pool."""
+        names = self._call(self.redis.zrangebyscore, key(self.name, "workers"), self.now(), "+inf")
+        offers = {name: self._call(self.redis.hgetall, key(self.name, "worker", name)) for name in names}
+        return {
+            name: {pool: int(capacity) for pool, capacity in offer.items()}
+            for name, offer in offers.items()
+        }
+
+    def held(self) -> int:
+        """How many slots are held in all."""
+        return cast(int, self._call(self.redis.zcard, key(self.name, "leases")))
+
+    def backlog(self) -> int:
+        """How many instances wait in line."""
+        return cast(int, self._call(self.redis.zcard, key(self.name, "backlog")))
+
+    def now(self) -> int:
+        """Milliseconds of the server's clock."""
+        seconds, micros = self._call(self.redis.time)
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def channel(self, name: str, suffix: str = "") -> str:
+        """The pub/sub channel `done`, `granted` or `stop`."""
+        return key(self.name, name, suffix)
+
+    def queue(self, pool: str) -> str:
+        """The Celery queue of a pool."""
+        return queue_name(self.name, pool)
+
+    # --- calling scripts ------------------------------------------------------------------
+
+    def _run(self, name: str, **values: object) -> Any:
+        script = self._scripts[name]
+        arguments = script.bind(values)
+        return self._when_ready(lambda: self._evaluate(script, arguments))
+
+    def _run_many(self, name: str, calls: Sequence[dict[str, object]]) -> list[Any]:
+        """One script several times in one round trip. Each call decides by itself."""
+        if not calls:
+            return []
+        script = self._scripts[name]
+        arguments = [script.bind(values) for values in calls]
+        return cast(list[Any], self._when_ready(lambda: self._pipeline(script, arguments)))
+
+    def _evaluate(self, script: Script, arguments: list[object]) -> Any:
+        try:
+            return self.redis.evalsha(script.sha, 1, self._tag, *arguments)  # type: ignore[arg-type]  # numbers too
+        except NoScriptError:
+            return self.redis.eval(script.source, 1, self._tag, *arguments)  # type: ignore[arg-type]  # numbers too
+
+    def _pipeline(self, script: Script, calls: list[list[object]]) -> list[Any]:
+        # Loading first costs a round trip of its own only until the server has the script.
+        if not self.redis.script_exists(script.sha)[0]:
+            self.redis.script_load(script.source)
+        with self.redis.pipeline(transaction=False) as pipe:
+            for arguments in calls:
+                pipe.evalsha(script.sha, 1, self._tag, *arguments)  # type: ignore[arg-type]  # numbers too
+            return pipe.execute()
+
+    def _when_ready(self, action: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + REBUILD_PATIENCE
+        pause = 0.01
+        while True:
+            try:
+                return self._call(action)
+            except GateEmpty:
+                if time.monotonic() > deadline or self.on_empty is None:
+                    raise
+            self.on_empty()
+            time.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+    def _call(self, action: Callable[..., Any], *arguments: object) -> Any:
+        try:
+            return action(*arguments)
+        except ResponseError as error:
+            if "GATE_EMPTY" in str(error):
+                raise GateEmpty() from None
+            if isinstance(error, BusyLoadingError | ReadOnlyError) or "OOM" in str(error):
+                raise _unavailable(error) from error
+            raise
+        except RedisError as error:
+            raise _unavailable(error) from error
+
+
+class GateEmpty(GateUnavailable):
+    """The gate knows nothing and is being rebuilt."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "GATE_REBUILDING",
+            "The gate is being rebuilt from PostgreSQL and takes no spawns until it is done. "
+            "Repeat in a few seconds.",
+        )
+
+
+def connect(url: str, timeout: float) -> redis.Redis:
+    """A client whose calls end within about `timeout` seconds, whatever the network does."""
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=timeout,
+        socket_connect_timeout=min(timeout, 2.0),
+        socket_keepalive=True,
+        health_check_interval=10,
+        # A connection that broke while idle is replaced. Timeouts are not repeated: the caller
+        # has waited long enough. All scripts may run twice.
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, (redis.ConnectionError,)),
+        retry_on_error=[redis.ConnectionError],
+    )
+
+
+def _unavailable(error: Exception) -> GateUnavailable:
+    return GateUnavailable(
+        "GATE_UNAVAILABLE",
+        f"Redis does not answer: {error}. Check ORCHESTRATOR_REDIS_URL and `orchestrator doctor`, "
+        "or start the embedded stack with `orchestrator dev`.",
+    )
+
+
+def _describe(instance: Instance | NewInstance) -> dict[str, object]:
+    return {
+        "id": instance.id,
+        "session": instance.session,
+        "tenant": instance.tenant,
+        "pool": instance.pool,
+        "agent": instance.agent,
+        "priority": int(instance.priority),
+    }
+
+
+def _check_in_values(new: NewInstance, on_limit: str) -> dict[str, object]:
+    return _describe(new) | {
+        "depth": new.depth,
+        "parent": new.parent.id if new.parent else "",
+        "parent_attempt": new.parent.attempt if new.parent else 0,
+        "on_limit": on_limit,
+    }
+
+
+def _follow_values(new: NewInstance) -> dict[str, object]:
+    return _describe(new) | {"attempt": 0}
+
+
+def _to_verdict(reply: list[str]) -> Verdict:
+    decision, refusal, scope, limit, current, retry_after_ms = reply
+    return Verdict(
+        Decision(decision),
+        Refusal(refusal) if refusal else None,
+        scope,
+        int(limit) if limit else None,
+        int(current) if current else None,
+        float(retry_after_ms) / 1000 if retry_after_ms else None,
+    )

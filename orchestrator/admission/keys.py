@@ -1,0 +1,85 @@
+"""Every key of the gate, by the name the scripts use for it.
+
+All keys of one gate begin with the same hash tag, so a script's keys live in one slot of a
+Redis Cluster. Times are milliseconds of the server's clock. `<...>` is appended by the script.
+"""
+
+from __future__ import annotations
+
+#: name in Lua -> what follows the gate's hash tag
+KEYS: dict[str, str] = {
+    # string: random; missing means the gate knows nothing and must be rebuilt
+    "generation": ":generation",
+    # string: token of the process that rebuilds the gate now
+    "rebuilding": ":rebuilding",
+    # integer: the order of arrival
+    "sequence": ":sequence",
+    # hash: the limits and times that all scripts read
+    "config": ":config",
+    # hash <id>: one instance: place, attempt, session, tenant, pool, agent, priority, thread, stop
+    "instance": ":instance:",
+    # zset id -> expiry: the slots. A slot is held exactly as long as its lease is here.
+    "leases": ":leases",
+    # sets of the ids in `leases`, by <session>, <tenant>, <pool>
+    "slots_session": ":slots:session:",
+    "slots_tenant": ":slots:tenant:",
+    "slots_pool": ":slots:pool:",
+    # zset id -> expiry: queue places promised at check-in, not yet followed
+    "reserved": ":reserved",
+    # zset id -> since: everything that counts against a queue bound, in all and by <tenant>
+    "backlog": ":backlog",
+    "backlog_tenant": ":backlog:tenant:",
+    # zset id -> rank: the waiting instances of one <pool>:<session>
+    "flow": ":flow:",
+    # zset session -> rank of its first: sessions of <pool>:<tenant> that have room
+    "sessions": ":sessions:",
+    # zset tenant -> rank of its first: tenants of <pool> that have room
+    "tenants": ":tenants:",
+    # set: pools that have had a queue
+    "pools": ":pools",
+    # zset id -> due: queued instances that may not start yet
+    "delayed": ":delayed",
+    # zset id -> expiry: instances that wait on a thread of a live worker, without a slot
+    "suspended": ":suspended",
+    # zset id -> when to look: places whose lease ran out, for the sweep to judge
+    "expired": ":expired",
+    # zset worker -> expiry; hash <worker>: pool -> capacity; hash: pool -> capacity of all
+    "workers": ":workers",
+    "worker": ":worker:",
+    "capacity": ":capacity",
+    # hash: refusal code -> count
+    "refusals": ":refusals",
+    # string <job>:<period>: taken when a round of housekeeping has begun
+    "rounds": ":rounds:",
+    # list <pool>: the Celery queue of a pool
+    "queue": ".",
+    # list: messages for a relay to another broker
+    "outbox": ":outbox",
+    # channel <id>: the instance has ended
+    "done": ":done:",
+    # channel <worker>: "id attempt": a waiting thread may go on
+    "granted": ":granted:",
+    # channel: "id": whoever runs it must stop it
+    "stop": ":stop",
+}
+
+
+def hash_tag(gate: str) -> str:
+    """The common beginning of all keys of a gate."""
+    return "{" + gate + "}"
+
+
+def key(gate: str, name: str, suffix: str = "") -> str:
+    """The full key, as `key("orchestrator", "done", id)`."""
+    return hash_tag(gate) + KEYS[name] + suffix
+
+
+def queue_name(gate: str, pool: str) -> str:
+    """What the Celery queue of a pool is called."""
+    return key(gate, "queue", pool)
+
+
+def lua_table() -> str:
+    """Lua source of the table `key`, for the beginning of every script."""
+    rows = ", ".join(f"{name} = KEYS[1] .. '{suffix}'" for name, suffix in KEYS.items())
+    return f"local key = {{{rows}}}"

@@ -1,0 +1,30 @@
+-- adopt: learn of live instances from PostgreSQL, without asking for room: what runs, runs.
+--
+-- Guarantee  serves an empty gate as well as one that lost single instances; what the gate knows
+--            of the same or a newer attempt at the same kind of place stands.
+-- KEYS    gate
+-- ARGV    id session tenant pool agent priority attempt state delay_ms worker
+-- REPLY   place
+-- USES    now config entry slots park drop
+local known = load(id)
+if known then
+  if known.attempt > tonumber(attempt) then return known.place end
+  drop(id, known)
+end
+
+local entry = {place = 'queued', attempt = tonumber(attempt), session = session, tenant = tenant,
+               pool = pool, agent = agent, priority = tonumber(priority)}
+if state == 'waiting' then entry.thread = worker end
+create(id, entry)
+if state == 'running' then
+  move(id, entry, 'dispatched')
+  take_slot(id, entry, config.lease_ms)
+elseif state == 'waiting' then
+  move(id, entry, 'suspended')
+  redis.call('ZADD', key.suspended, now + config.lease_ms, id)
+elseif tonumber(delay_ms) > 0 then
+  delay(id, entry, tonumber(delay_ms))
+else
+  park(id, entry, entry.attempt > 0)
+end
+return entry.place

@@ -1,0 +1,26 @@
+-- cancel: these instances have been ended in PostgreSQL; take them out of line, and have those
+-- that run stopped. A running one keeps its slot until its worker has really stopped it.
+--
+-- KEYS    gate
+-- ARGV    ids...
+-- REPLY   more
+-- USES    now ready config entry drop pump
+for _, id in ipairs(ids) do
+  local entry = load(id)
+  if entry then
+    if entry.place == 'dispatched' or entry.thread ~= '' then
+      redis.call('HSET', key.instance .. id, 'stop', 'CANCELLED')
+      redis.call('PUBLISH', key.stop, id)
+      if entry.place == 'queued' then
+        -- Its thread was about to get a slot again; now it only has to end.
+        unpark(id, entry)
+        redis.call('ZADD', key.suspended, now + config.lease_ms, id)
+        move(id, entry, 'suspended')
+      end
+    else
+      drop(id, entry)
+    end
+  end
+  redis.call('PUBLISH', key.done .. id, '')
+end
+return pump(16)

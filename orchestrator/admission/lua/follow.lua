@@ -1,0 +1,26 @@
+-- follow: a spawn has been recorded; start it or put it in line.
+--
+-- Guarantee  afterwards it is handed out or parked, whatever became of its check-in; a second
+--            call changes nothing.
+-- KEYS    gate
+-- ARGV    id session tenant pool agent priority attempt
+-- REPLY   place
+-- USES    now ready config entry hand_out pump drop
+local entry = load(id)
+
+if entry and entry.place == 'admitted' then
+  -- The slot is held already; only the attempt and the message are missing.
+  hand_out(id, entry)
+  return entry.place
+end
+
+if not entry or entry.place == 'reserved' or entry.place == 'expired' then
+  if entry then drop(id, entry) end
+  entry = {place = 'queued', attempt = tonumber(attempt), session = session, tenant = tenant,
+           pool = pool, agent = agent, priority = tonumber(priority)}
+  create(id, entry)
+  park(id, entry, entry.attempt > 0)
+  pump(4)
+  entry = load(id)
+end
+return entry.place

@@ -1,0 +1,36 @@
+-- heartbeat: a worker process is alive; renew all its leases at once.
+--
+-- Guarantee  a lease is renewed only for the attempt that holds it. The reply names every
+--            instance that the worker should not be running as far as the gate knows.
+-- KEYS    gate
+-- ARGV    worker pool capacity running...
+-- REPLY   more next_due_ms doubtful...
+-- USES    now ready config entry workers expire promote pump
+offer(worker, pool, tonumber(capacity))
+redis.call('ZADD', key.workers, now + config.lease_ms, worker)
+
+local doubtful = {}
+for i = 1, #running, 2 do
+  local id, attempt = running[i], tonumber(running[i + 1])
+  local entry = load(id)
+  if not entry or entry.attempt ~= attempt or entry.stop ~= '' then
+    doubtful[#doubtful + 1] = id
+  end
+  -- One that is to be stopped keeps its slot alive too: it is still running.
+  if entry and entry.attempt == attempt then
+    local set = entry.place == 'dispatched' and 'leases' or entry.place
+    if set == 'leases' or set == 'suspended' then
+      redis.call('ZADD', key[set], 'XX', now + config.lease_ms, id)
+    elseif set == 'expired' then
+      doubtful[#doubtful + 1] = id
+    end
+  end
+end
+
+expire(8)
+promote(8)
+local more = pump(16)
+local due = redis.call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2]
+local reply = {more, due and math.max(0, tonumber(due) - now) or -1}
+for _, id in ipairs(doubtful) do reply[#reply + 1] = id end
+return reply

@@ -1,0 +1,18 @@
+-- resume: what a suspended attempt waited for is here; it wants a slot again, ahead of new work.
+--
+-- Guarantee  once a slot is free, its thread is told on the channel `granted`, with the number
+--            of the new attempt.
+-- KEYS    gate
+-- ARGV    id attempt
+-- REPLY   place attempt
+-- USES    now ready entry park pump
+local entry = load(id)
+if entry and entry.place == 'suspended' and entry.attempt == tonumber(attempt)
+    and entry.stop == '' then
+  redis.call('ZREM', key.suspended, id)
+  park(id, entry, true)
+  pump(4)
+  entry = load(id)
+end
+if not entry then return {'', '0'} end
+return {entry.place, tostring(entry.attempt)}

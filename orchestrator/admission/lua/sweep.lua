@@ -1,0 +1,21 @@
+-- sweep: end what has run out, hand out what is due, and claim expired places for judgement.
+--
+-- Guarantee  a claimed place is shown to nobody else for `hold_ms`; one that is not judged by
+--            then is shown again.
+-- KEYS    gate
+-- ARGV    budget hold_ms
+-- REPLY   more (id attempt)...
+-- USES    now ready entry expire promote pump
+budget = tonumber(budget)
+expire(budget)
+promote(budget)
+local more = pump(budget)
+local ids = redis.call('ZRANGEBYSCORE', key.expired, '-inf', now, 'LIMIT', 0, budget)
+if #ids == budget then more = 1 end
+local reply = {more}
+for _, id in ipairs(ids) do
+  redis.call('ZADD', key.expired, now + tonumber(hold_ms), id)
+  reply[#reply + 1] = id
+  reply[#reply + 1] = load(id).attempt
+end
+return reply

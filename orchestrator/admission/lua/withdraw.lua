@@ -1,0 +1,12 @@
+-- withdraw: a spawn that was checked in will not be recorded; give back what was held for it.
+--
+-- KEYS    gate
+-- ARGV    id
+-- REPLY   nothing
+-- USES    now ready entry drop pump
+local entry = load(id)
+if entry and (entry.place == 'admitted' or entry.place == 'reserved') then
+  drop(id, entry)
+  pump(4)
+end
+return ''

@@ -1,0 +1,202 @@
+"""What an agent's function is given first: who it is, and what it can ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any, overload
+
+import structlog
+
+from orchestrator.agents.handle import Handle, failure_of
+from orchestrator.domain.instance import Instance, Parent, SpawnRequest
+from orchestrator.domain.lifecycle import State
+from orchestrator.domain.priority import Priority
+from orchestrator.engine import cancel, spawn, wait
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.execute import Host
+from orchestrator.engine.running import Run
+
+
+class Context:
+    """The running attempt, seen from its own code.
+
+    Every method is a point where an attempt that was told to stop is left: it raises a private
+    `BaseException` that an agent should let pass (`finally` blocks run).
+    """
+
+    def __init__(self, deps: Deps, host: Host, run: Run) -> None:
+        self._deps, self._host, self._run = deps, host, run
+        self._spawned = 0
+        # One thing at a time, also in an `async def` that runs several tasks of its own.
+        self._lock = threading.RLock()
+        instance = run.instance
+        self.log = structlog.get_logger("orchestrator.agent").bind(
+            tenant=instance.tenant,
+            session=instance.session,
+            agent=instance.agent,
+            instance=instance.id,
+            attempt=instance.attempt,
+        )
+
+    @property
+    def id(self) -> str:
+        """The id of this instance."""
+        return self._run.id
+
+    @property
+    def agent(self) -> str:
+        """The name of this agent."""
+        return self._run.instance.agent
+
+    @property
+    def session(self) -> str:
+        """The session whose tree this instance belongs to."""
+        return self._run.instance.session
+
+    @property
+    def tenant(self) -> str:
+        """The tenant of the session."""
+        return self._run.instance.tenant
+
+    @property
+    def depth(self) -> int:
+        """Levels below the root; 0 for a root."""
+        return self._run.instance.depth
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt; it grows with each dispatch, also after a wait."""
+        return self._run.attempt
+
+    def check(self) -> None:
+        """Leave here if this attempt has to stop; call it now and then in long work."""
+        self._run.check()
+
+    def spawn(
+        self,
+        agent: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        priority: str | Priority | None = None,
+        timeout: float | None = None,
+        pool: str | None = None,
+        on_limit: str = "queue",
+        idempotency_key: str | None = None,
+    ) -> Handle:
+        """Spawn a child. Its priority is this instance's own unless said otherwise.
+
+        Spawns are recorded by their order: when this agent runs again, after a crash, its first
+        spawn is its first child again, and so on. Raises `SpawnRefused`.
+        """
+        with self._lock:
+            self.check()
+            request = SpawnRequest(
+                agent,
+                args or {},
+                priority=self._run.instance.priority if priority is None else priority,
+                timeout=timeout,
+                pool=pool,
+                on_limit=on_limit,
+                idempotency_key=idempotency_key,
+                tenant=self.tenant,
+            )
+            child = spawn.spawn(self._deps, request, self._as_parent())
+            # Only a spawn that was accepted takes a place in the order.
+            self._spawned += 1
+            return Handle(child, self)
+
+    @overload
+    def wait(self, handles: Handle, *, return_exceptions: bool = False) -> Any: ...
+
+    @overload
+    def wait(self, handles: Iterable[Handle], *, return_exceptions: bool = False) -> list[Any]: ...
+
+    def wait(
+        self, handles: Handle | Iterable[Handle], *, return_exceptions: bool = False
+    ) -> Any:
+        """The results of all, in their order, once all have ended; of one handle, its result.
+
+        This instance holds no slot while it waits. A child that failed or was cancelled raises
+        `AgentFailed` or `AgentCancelled`, the first one in order; with `return_exceptions` such
+        an exception stands in its place among the results instead, as in `asyncio.gather`.
+        """
+        single = isinstance(handles, Handle)
+        ids = [handles.id] if isinstance(handles, Handle) else [one.id for one in handles]
+        ended = self.wait_for(ids, None)
+        results = [_outcome(instance) for instance in ended]
+        if not return_exceptions:
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+        return results[0] if single else results
+
+    # --- what handles ask (see `Desk`) ----------------------------------------------------
+
+    def wait_for(self, ids: list[str], timeout: float | None) -> list[Instance]:
+        """The instances once they have ended. With a timeout, the slot is kept meanwhile."""
+        with self._lock:
+            self.check()
+            if timeout is not None:
+                return wait.wait_ended(self._deps, ids, timeout, self._run)
+            return wait.wait_suspended(self._deps, self._host, self._run, ids)
+
+    def status_of(self, instance_id: str) -> State:
+        """The state of an instance now."""
+        self.check()
+        return self._deps.store.standings([instance_id])[instance_id].state
+
+    def cancel(self, instance_id: str) -> list[str]:
+        """Cancel an instance and everything below it."""
+        self.check()
+        return cancel.cancel(self._deps, instance_id)
+
+    def _as_parent(self) -> Parent:
+        instance = self._run.instance
+        return Parent(
+            id=instance.id,
+            attempt=self._run.attempt,
+            session=instance.session,
+            tenant=instance.tenant,
+            root_id=instance.root_id,
+            depth=instance.depth,
+            position=self._spawned,
+        )
+
+
+class AsyncContext:
+    """The same for an `async def` agent: what takes time is awaited."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.log = context.log
+        self.id, self.agent = context.id, context.agent
+        self.session, self.tenant, self.depth = context.session, context.tenant, context.depth
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt."""
+        return self._context.attempt
+
+    def check(self) -> None:
+        """Leave here if this attempt has to stop."""
+        self._context.check()
+
+    async def spawn(
+        self, agent: str, args: Mapping[str, Any] | None = None, **options: Any
+    ) -> Handle:
+        """See `Context.spawn`."""
+        return await asyncio.to_thread(self._context.spawn, agent, args, **options)
+
+    async def wait(
+        self, handles: Handle | Iterable[Handle], *, return_exceptions: bool = False
+    ) -> Any:
+        """See `Context.wait`."""
+        return await asyncio.to_thread(
+            self._context.wait, handles, return_exceptions=return_exceptions
+        )
+
+
+def _outcome(instance: Instance) -> Any:
+    return instance.result if instance.state is State.COMPLETED else failure_of(instance)

@@ -1,0 +1,71 @@
+"""A spawned instance, as the one who spawned it holds it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from orchestrator.domain.errors import AgentCancelled, AgentFailed
+from orchestrator.domain.instance import Instance
+from orchestrator.domain.lifecycle import State
+
+
+class Desk(Protocol):
+    """Where a handle asks; differs inside and outside of agents."""
+
+    def wait_for(self, ids: list[str], timeout: float | None) -> list[Instance]:
+        """The instances once they have ended; raises `ResultPending` after `timeout` seconds."""
+
+    def status_of(self, instance_id: str) -> State:
+        """The state now."""
+
+    def cancel(self, instance_id: str) -> list[str]:
+        """Cancel with everything below; answers the ids that were live."""
+
+
+class Handle:
+    """One instance. It holds nothing but the id, so it can be made again from it at any time."""
+
+    def __init__(self, instance_id: str, desk: Desk) -> None:
+        self.id = instance_id
+        self._desk = desk
+
+    def __repr__(self) -> str:
+        return f"Handle({self.id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What the agent returned, waiting up to `timeout` seconds for it (None: for ever).
+
+        Raises `AgentFailed` or `AgentCancelled` when it ended otherwise, and `ResultPending`
+        when it has not ended yet; it goes on undisturbed then.
+        """
+        [instance] = self._desk.wait_for([self.id], timeout)
+        return result_of(instance)
+
+    def status(self) -> State:
+        """The state the instance is in now."""
+        return self._desk.status_of(self.id)
+
+    def cancel(self) -> list[str]:
+        """Cancel the instance and everything below it; answers the ids that were still live."""
+        return self._desk.cancel(self.id)
+
+
+def result_of(instance: Instance) -> Any:
+    """The result of an ended instance, or its failure raised."""
+    if instance.state is State.COMPLETED:
+        return instance.result
+    raise failure_of(instance)
+
+
+def failure_of(instance: Instance) -> AgentFailed | AgentCancelled:
+    """How an instance ended without a result."""
+    reason = instance.reason or str(instance.state)
+    if instance.state is State.CANCELLED:
+        return AgentCancelled(instance.id, instance.agent, reason)
+    return AgentFailed(instance.id, instance.agent, reason, instance.error)

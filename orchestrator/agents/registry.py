@@ -1,0 +1,136 @@
+"""`@agent`: a function becomes an agent of this process."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.instance import AgentSpec
+from orchestrator.domain.names import is_identifier
+from orchestrator.domain.retry import RetryPolicy
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class RegisteredAgent:
+    """An agent whose code is loaded here."""
+
+    spec: AgentSpec
+    function: Callable[..., Any]
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is an `async def`."""
+        return inspect.iscoroutinefunction(self.function)
+
+
+class Registry:
+    """The agents of a process, by name."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, RegisteredAgent] = {}
+
+    def get(self, name: str) -> RegisteredAgent | None:
+        """The agent of this name."""
+        return self._agents.get(name)
+
+    def specs(self) -> Mapping[str, AgentSpec]:
+        """A live view of the specs by name."""
+        return _Specs(self._agents)
+
+    def add(self, registered: RegisteredAgent) -> None:
+        """Register, refusing a second function under the same name."""
+        name = registered.spec.name
+        known = self._agents.get(name)
+        if known is not None and _origin(known.function) != _origin(registered.function):
+            raise ConfigurationError(
+                f"Two functions are registered as the agent {name!r}: {_origin(known.function)} "
+                f"and {_origin(registered.function)}. Give each its own name."
+            )
+        self._agents[name] = registered
+
+
+class _Specs(Mapping[str, AgentSpec]):
+    def __init__(self, agents: dict[str, RegisteredAgent]) -> None:
+        self._agents = agents
+
+    def __getitem__(self, name: str) -> AgentSpec:
+        return self._agents[name].spec
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._agents)
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+
+#: The agents that `@agent` has registered in this process.
+REGISTRY = Registry()
+
+
+def agent(
+    name: str,
+    *,
+    retry: RetryPolicy | None = None,
+    timeout: float | None = None,
+    pool: str = "default",
+    resources: tuple[str, ...] = (),
+) -> Callable[[Function], Function]:
+    """Register a function as the agent `name`; the function itself stays as it is.
+
+    The function takes a `Context` (an `AsyncContext` if it is an `async def`) and then its
+    arguments, which are JSON values; so is what it returns. `timeout` is the seconds an attempt
+    may take, `pool` the workers that run it, `retry` what follows a failed attempt.
+    """
+    if not is_identifier(name) or not is_identifier(pool):
+        raise ConfigurationError(
+            f"@agent({name!r}, pool={pool!r}): use 1 to 100 letters, digits and _ . / - , "
+            'beginning with a letter or digit, as in @agent("summarise").'
+        )
+    if timeout is not None and not timeout > 0:
+        raise ConfigurationError(f"@agent({name!r}, timeout={timeout!r}): must be above 0 seconds.")
+
+    def register(function: Function) -> Function:
+        parameters, required, takes_any = _parameters(name, function)
+        spec = AgentSpec(
+            name=name,
+            pool=pool,
+            timeout=timeout,
+            retry=retry or RetryPolicy(),
+            resources=tuple(resources),
+            parameters=parameters,
+            required=required,
+            takes_any=takes_any,
+        )
+        REGISTRY.add(RegisteredAgent(spec, function))
+        return function
+
+    return register
+
+
+def _parameters(
+    name: str, function: Callable[..., Any]
+) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Names of the arguments after the context, those without default, and whether any goes."""
+    context, *rest = list(inspect.signature(function).parameters.values()) or [None]
+    if context is None or context.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        raise ConfigurationError(
+            f"The agent {name!r} must take the context first: def {function.__name__}(ctx, ...)."
+        )
+    kinds = inspect.Parameter
+    if any(one.kind in (kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL) for one in rest):
+        raise ConfigurationError(
+            f"The agent {name!r} is given its arguments by name; it cannot take positional-only "
+            "ones or *args."
+        )
+    named = [one for one in rest if one.kind is not kinds.VAR_KEYWORD]
+    required = tuple(one.name for one in named if one.default is kinds.empty)
+    return tuple(one.name for one in named), required, len(named) < len(rest)
+
+
+def _origin(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"

@@ -1,0 +1,74 @@
+"""The only place that wires the floors together."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterable
+
+from orchestrator.admission.gate import Gate
+from orchestrator.admission.scripts import Library
+from orchestrator.agents.registry import REGISTRY, Registry
+from orchestrator.config.settings import Settings
+from orchestrator.domain.errors import ConfigurationError
+from orchestrator.engine import rebuild
+from orchestrator.engine.catalogue import Catalogue
+from orchestrator.engine.deps import Deps
+from orchestrator.store.database import Database
+from orchestrator.store.store import Store
+from orchestrator.transport import envelope
+from orchestrator.transport.notify import Notifier
+
+
+def build(
+    settings: Settings,
+    *,
+    registry: Registry = REGISTRY,
+    max_connections: int = 10,
+    clock: str | None = None,
+) -> Deps:
+    """The engine's dependencies for these settings. Connects to nothing yet."""
+    located = settings.located()
+    assert located.redis_url is not None and located.database_url is not None
+    store = Store(Database(located.database_url, max_connections=max_connections))
+    gate = Gate(
+        located.redis_url, Library(envelope.lua_function(), clock), name=settings.gate
+    )
+    deps = Deps(
+        store=store,
+        gate=gate,
+        notifier=Notifier(gate.redis),
+        catalogue=Catalogue(registry.specs(), store.agents),
+        limits=settings.limits,
+        max_payload_bytes=settings.max_payload_bytes,
+        default_timeout=settings.default_timeout,
+        lease=settings.lease,
+        dispatch=settings.dispatch_timeout,
+        outbox=settings.broker_url is not None,
+    )
+    gate.on_empty = functools.partial(rebuild.run_once, deps)
+    return deps
+
+
+def close(deps: Deps) -> None:
+    """Give all connections back."""
+    for part in _parts(deps):
+        part()
+
+
+def _parts(deps: Deps) -> Iterable[Callable[[], None]]:
+    return deps.notifier.close, deps.gate.close, deps.store.close
+
+
+def import_agents(modules: Iterable[str]) -> None:
+    """Import the modules, so that their agents are registered."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not name.startswith(error.name):
+                raise
+            raise ConfigurationError(
+                f"There is no module {name!r} to import agents from. Check the spelling, and that "
+                "the worker starts in the folder that holds it or that it is installed."
+            ) from error

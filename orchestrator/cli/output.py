@@ -1,0 +1,117 @@
+"""What commands print: tables and trees for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.instance import Event, Instance, TreeNode
+from orchestrator.domain.lifecycle import State
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+COLOURS = {
+    State.QUEUED: "yellow",
+    State.DISPATCHED: "cyan",
+    State.RUNNING: "blue",
+    State.WAITING: "magenta",
+    State.COMPLETED: "green",
+    State.FAILED: "red",
+    State.CANCELLED: "bright_black",
+}
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON value."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def error(problem: OrchestratorError, *, as_json: bool) -> None:
+    """Print an error, on standard error; with `--json` as `{"error": {...}}`."""
+    if as_json:
+        err.print(json.dumps({"error": problem.to_dict()}, ensure_ascii=False), markup=False, highlight=False)
+    else:
+        err.print(f"[bold red]{problem.code}[/] {escape(str(problem))}", highlight=False)
+
+
+def instances(found: Sequence[Instance]) -> None:
+    """Print instances as a table."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("id", "agent", "state", "reason", "session", "attempt", "created"):
+        table.add_column(title, overflow="fold")
+    for one in found:
+        table.add_row(
+            one.id,
+            one.agent,
+            state(one.state),
+            one.reason or "",
+            one.session,
+            str(one.attempt),
+            f"{one.created_at:%Y-%m-%d %H:%M:%S}",
+        )
+    out.print(table)
+
+
+def instance(one: Instance) -> None:
+    """Print all fields of one instance."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in one.to_dict().items():
+        shown = state(one.state) if name == "state" else _text(value)
+        table.add_row(f"[dim]{name}[/]", shown)
+    out.print(table)
+
+
+def events(found: Sequence[Event]) -> None:
+    """Print an audit trail as a table."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("at", "from", "to", "reason", "attempt", "worker"):
+        table.add_column(title)
+    for one in found:
+        table.add_row(
+            f"{one.at:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+            one.from_state or "",
+            state(one.to_state),
+            one.reason or "",
+            str(one.attempt),
+            one.worker or "",
+        )
+    out.print(table)
+
+
+def trees(roots: Sequence[TreeNode]) -> None:
+    """Print execution trees."""
+    for root in roots:
+        out.print(_grow(root, Tree(_label(root.instance))))
+
+
+def state(value: State) -> str:
+    """A state in its colour, as markup."""
+    return f"[{COLOURS[value]}]{value}[/]"
+
+
+def _grow(node: TreeNode, tree: Tree) -> Tree:
+    for child in node.children:
+        _grow(child, tree.add(_label(child.instance)))
+    return tree
+
+
+def _label(one: Instance) -> str:
+    took = ""
+    if one.started_at and one.ended_at:
+        took = f" {(one.ended_at - one.started_at).total_seconds():.2f} s"
+    reason = f" ({one.reason})" if one.reason else ""
+    return f"[bold]{escape(one.agent)}[/] {state(one.state)}{reason}{took} [dim]{one.id}[/]"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "[dim]-[/]"
+    return escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

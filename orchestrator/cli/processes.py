@@ -1,0 +1,152 @@
+"""dev, migrate, worker, beat, demo: the commands that run things."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.panel import Panel
+
+from orchestrator.cli import output
+from orchestrator.client.orchestrator import Orchestrator
+from orchestrator.config.settings import Settings
+from orchestrator.devstack.stack import Stack, StackOptions
+from orchestrator.domain.errors import ConfigurationError
+from orchestrator.store import migrate as migrations
+from orchestrator.telemetry import logging
+
+AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Agents = Annotated[
+    list[str] | None, typer.Option("--agents", help="A module with agents; may be repeated.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(dev)
+    app.command()(migrate)
+    app.command()(worker)
+    app.command()(beat)
+    app.command()(demo)
+
+
+def dev(
+    workers: Annotated[int, typer.Option(help="Worker processes.", min=0)] = 1,
+    concurrency: Annotated[int | None, typer.Option(help="Instances per worker.", min=1)] = None,
+    agents: Agents = None,
+    flower: Annotated[bool, typer.Option(help="Start Flower.")] = True,
+) -> None:
+    """Run the whole stack on this machine until Ctrl-C."""
+    settings = Settings.load()
+    modules = tuple(agents or settings.agents) or ("examples.hello", "examples.audit.agents")
+    options = _stack_options(settings, modules, workers, concurrency, flower)
+    with Stack(options, _tell) as stack:
+        output.out.print(_box(stack))
+        stack.wait()
+
+
+def migrate(
+    revision: Annotated[str, typer.Argument(help="Up to which revision.")] = "head",
+    down: Annotated[bool, typer.Option(help="Take migrations back to it instead.")] = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Bring the database to the schema of this version."""
+    url = Settings.load().located().database_url
+    assert url is not None
+    reached = (migrations.downgrade if down else migrations.upgrade)(url, revision)
+    output.as_json({"revision": reached}) if as_json else print(f"The schema is at {reached}.")
+
+
+def worker(
+    pool: Annotated[str, typer.Option(help="Whose instances to run.")] = "default",
+    concurrency: Annotated[
+        int | None, typer.Option(help="How many at once (default: the setting).", min=1)
+    ] = None,
+    agents: Agents = None,
+) -> None:
+    """Run agents until told to stop. Start as many of these, on as many machines, as needed."""
+    settings = _ready_settings(agents)
+    if not settings.agents:
+        raise ConfigurationError(
+            "A worker needs agents to run: name their modules with --agents MODULE or in "
+            "ORCHESTRATOR_AGENTS."
+        )
+    from workers import main  # the Celery application reads its settings when it is imported
+
+    main.exit_now(main.work(settings, pool, concurrency or settings.worker_concurrency))
+
+
+def beat() -> None:
+    """Run the clock and the housekeeping. Several may run; the work is done once."""
+    settings = _ready_settings(None)
+    from workers import main  # see `worker`
+
+    main.exit_now(main.keep_house(settings))
+
+
+def demo(
+    source: Annotated[
+        Path | None, typer.Option(help="The code base to audit (default: Celery's own).")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("demo-report"),
+) -> None:
+    """Audit a real code base with a tree of agents, on a stack of its own."""
+    from examples.audit.run import default_source, run_audit
+
+    settings = Settings.load()
+    options = _stack_options(settings, ("examples.audit.agents",), 1, None, flower=True)
+    with Stack(options, _tell) as stack:
+        located = settings.model_copy(
+            update={"redis_url": stack.redis_url, "database_url": stack.database_url}
+        )
+        with Orchestrator.from_settings(located) as orchestrator:
+            summary = run_audit(orchestrator, source or default_source(), out, output.out)
+    if not summary.ok:
+        raise typer.Exit(1)
+
+
+def _ready_settings(agents: list[str] | None) -> Settings:
+    settings = Settings.load(**({"agents": ",".join(agents)} if agents else {})).located()
+    logging.configure(settings.log_level)
+    assert settings.database_url is not None
+    migrations.require_current(settings.database_url)
+    # The Celery application is made from the environment: it must see the same servers.
+    os.environ["ORCHESTRATOR_REDIS_URL"] = settings.redis_url or ""
+    os.environ["ORCHESTRATOR_DATABASE_URL"] = settings.database_url
+    return settings
+
+
+def _stack_options(
+    settings: Settings,
+    agents: tuple[str, ...],
+    workers: int,
+    concurrency: int | None,
+    flower: bool,
+) -> StackOptions:
+    return StackOptions(
+        state_dir=settings.state_dir,
+        workers=workers,
+        concurrency=concurrency,
+        agents=agents,
+        flower=flower,
+        redis_url=settings.redis_url,
+        database_url=settings.database_url,
+    )
+
+
+def _tell(name: str, detail: str) -> None:
+    output.err.print(f"[dim]{name:>10}[/] {detail}", highlight=False)
+
+
+def _box(stack: Stack) -> Panel:
+    rows = [
+        f"Flower      {stack.flower_url or 'not started'}",
+        f"PostgreSQL  {stack.database_url}",
+        f"Redis       {stack.redis_url}",
+        "",
+        "Spawn:      orchestrator spawn hello '{\"name\": \"world\"}' --wait 10",
+        "Stop:       Ctrl-C",
+    ]
+    return Panel("\n".join(rows), title="orchestrator", expand=False)

@@ -1,0 +1,171 @@
+"""`Orchestrator`: spawn agents, follow them, stop them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection
+
+from orchestrator import bootstrap
+from orchestrator.agents.handle import Handle
+from orchestrator.config.settings import Settings
+from orchestrator.domain.errors import InstanceNotFound, InvalidRequest
+from orchestrator.domain.ids import parse_id
+from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
+from orchestrator.domain.lifecycle import State
+from orchestrator.domain.priority import Priority
+from orchestrator.engine import cancel, spawn, wait
+from orchestrator.engine.deps import Deps
+from orchestrator.store.rows import to_trees
+
+
+class Orchestrator:
+    """The backend, for a service. Safe to share between threads; make one per process.
+
+        orchestrator = Orchestrator.from_settings()
+        handle = orchestrator.spawn("summarise", {"url": "https://example.org"})
+        print(handle.result(timeout=30))
+    """
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None) -> Self:
+        """Connect by the environment, else to the embedded stack that runs in this folder.
+
+        Raises `ConfigurationError` when there is neither.
+        """
+        return cls(bootstrap.build(settings or Settings.load()))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        bootstrap.close(self._deps)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def spawn(
+        self,
+        agent: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        session: str | None = None,
+        tenant: str = "default",
+        priority: str | Priority = Priority.NORMAL,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+        on_limit: str = "queue",
+        pool: str | None = None,
+        connection: Connection | None = None,
+    ) -> Handle:
+        """Ask for an instance of `agent`. When this returns, the spawn is accepted and durable.
+
+        `args` are JSON values by argument name. `session` names the tree it belongs to (None: a
+        new one). `timeout` is the seconds an attempt may take. `on_limit` says what happens
+        where a limit is met: wait in line (`queue`) or raise (`refuse`). A repeated
+        `idempotency_key` of a tenant answers with the first instance. With `connection`, the
+        spawn is recorded in the caller's own open transaction and starts once that commits.
+
+        Raises `SpawnRefused` (a limit), `InvalidSpawn` (the request), `Unavailable` (a server).
+        """
+        request = SpawnRequest(
+            agent=agent,
+            args=args or {},
+            session=session,
+            tenant=tenant,
+            priority=priority,
+            idempotency_key=idempotency_key,
+            timeout=timeout,
+            on_limit=on_limit,
+            pool=pool,
+        )
+        if connection is not None:
+            return self.handle(spawn.spawn_within(self._deps, request, connection).id)
+        return self.handle(spawn.spawn(self._deps, request))
+
+    def spawn_many(self, requests: Sequence[SpawnRequest]) -> list[Handle]:
+        """Accept all of these spawns, or none and raise for the first that is refused."""
+        return [self.handle(one) for one in spawn.spawn_many(self._deps, requests)]
+
+    def handle(self, instance_id: str) -> Handle:
+        """A handle on an instance whose id is known."""
+        return Handle(parse_id(instance_id), self)
+
+    def get(self, instance_id: str) -> Instance:
+        """The instance as it is now; raises `InstanceNotFound`."""
+        found = self._deps.store.get(parse_id(instance_id))
+        if found is None:
+            raise InstanceNotFound(instance_id)
+        return found
+
+    def list(
+        self,
+        *,
+        session: str | None = None,
+        tenant: str | None = None,
+        state: str | None = None,
+        agent: str | None = None,
+        limit: int = 100,
+    ) -> list[Instance]:
+        """The newest instances that match all filters given, newest first."""
+        if state is not None and state not in set(State):
+            raise InvalidRequest(
+                "INVALID_STATE", f"{state!r} is not a state. Choose one of: {', '.join(State)}."
+            )
+        return self._deps.store.list(
+            session=session, tenant=tenant, state=state, agent=agent, limit=limit
+        )
+
+    def tree(self, session_or_id: str) -> Sequence[TreeNode]:
+        """The trees of a session, or the tree below an instance, oldest first.
+
+        Raises `InstanceNotFound` when neither exists.
+        """
+        members = self._deps.store.session_members(session_or_id)
+        if not members:
+            members = self._deps.store.subtree(_id_or_unknown(session_or_id))
+        if not members:
+            raise InstanceNotFound(session_or_id)
+        return to_trees(members)
+
+    def events(self, instance_id: str) -> Sequence[Event]:
+        """The audit trail of an instance, oldest first; raises `InstanceNotFound`."""
+        found = self._deps.store.events(parse_id(instance_id))
+        if not found:
+            raise InstanceNotFound(instance_id)
+        return found
+
+    def cancel(self, instance_id: str) -> Sequence[str]:
+        """Cancel an instance and everything below it; answers the ids that were still live."""
+        return cancel.cancel(self._deps, parse_id(instance_id))
+
+    # --- what handles ask (see `Desk`) ----------------------------------------------------
+
+    def wait_for(self, ids: Sequence[str], timeout: float | None) -> Sequence[Instance]:
+        """The instances once they have ended; raises `ResultPending` after `timeout` seconds."""
+        return wait.wait_ended(self._deps, ids, timeout)
+
+    def status_of(self, instance_id: str) -> State:
+        """The state now; a queued instance that has been handed out is `dispatched`."""
+        state = self.get(instance_id).state
+        if state is State.QUEUED and self._deps.gate.glance(instance_id).place == "dispatched":
+            return State.DISPATCHED
+        return state
+
+
+def _id_or_unknown(text: str) -> str:
+    try:
+        return parse_id(text)
+    except InvalidRequest:
+        raise InstanceNotFound(text) from None

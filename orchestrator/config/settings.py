@@ -1,0 +1,132 @@
+"""All settings in one validated object, from the environment, `.env` or `orchestrator.toml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from orchestrator.config.stack_file import StackFile
+from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.limits import Limits
+
+
+class Settings(BaseSettings):
+    """Each field is set by `ORCHESTRATOR_<NAME>`; those of `limits` by `ORCHESTRATOR_LIMITS__<NAME>`.
+
+    Seconds and bytes where a number has a unit. The environment wins over `orchestrator.toml`
+    in the working directory.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="ORCHESTRATOR_",
+        env_nested_delimiter="__",
+        toml_file="orchestrator.toml",
+        extra="forbid",
+        frozen=True,
+    )
+
+    #: Redis: the gate and, unless `broker_url` is set, the Celery broker
+    redis_url: str | None = Field(default=None, repr=False)
+    #: PostgreSQL
+    database_url: str | None = Field(default=None, repr=False)
+    #: another Celery broker; messages then go through a relay
+    broker_url: str | None = Field(default=None, repr=False)
+    #: where the embedded stack keeps its data and writes where it listens
+    state_dir: Path = Path(".orchestrator")
+    #: the name of the gate, and the beginning of all its keys
+    gate: str = Field(default="orchestrator", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    #: modules with agents that workers import
+    agents: Annotated[tuple[str, ...], NoDecode] = ()
+
+    limits: Limits = Limits()
+    max_payload_bytes: int = Field(default=262_144, gt=0)
+    #: seconds an attempt may take unless the agent or the spawn says otherwise
+    default_timeout: float = Field(default=3_600.0, gt=0)
+
+    #: seconds between heartbeats of a worker, and for which a slot is held without one
+    heartbeat: float = Field(default=3.0, gt=0)
+    lease: float = Field(default=15.0, gt=0)
+    #: seconds until an instance that was handed out but not begun is handed out again
+    dispatch_timeout: float = Field(default=30.0, gt=0)
+    #: seconds a stopping worker waits for running instances before it hands them back
+    shutdown_grace: float = Field(default=5.0, ge=0)
+
+    #: seconds between the rounds of housekeeping
+    sweep_every: float = Field(default=5.0, gt=0)
+    reap_every: float = Field(default=60.0, gt=0)
+    reconcile_every: float = Field(default=60.0, gt=0)
+
+    #: instances that one worker process runs at once
+    worker_concurrency: int = Field(default=16, gt=0)
+    #: whether workers send the events that Flower shows
+    task_events: bool = True
+    log_level: str = "INFO"
+
+    @field_validator("agents", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code wins, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """The settings, or a `ConfigurationError` that names each key and value at fault."""
+        try:
+            settings = cls(**overrides)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, fault['loc']))} = {fault.get('input')!r}: {fault['msg']}"
+                for fault in error.errors()
+            )
+            raise ConfigurationError(
+                f"The settings cannot be used: {faults}. They come from ORCHESTRATOR_* variables "
+                "and orchestrator.toml; docs/reference/settings.md lists them."
+            ) from None
+        return settings._checked()
+
+    def _checked(self) -> Settings:
+        if self.lease < 3 * self.heartbeat:
+            raise ConfigurationError(
+                f"lease ({self.lease:g} s) must be at least three heartbeats "
+                f"({self.heartbeat:g} s each), or a single lost one would cost work."
+            )
+        return self
+
+    def located(self) -> Settings:
+        """These settings with both URLs filled in, from the running embedded stack if need be."""
+        if self.redis_url and self.database_url:
+            return self
+        stack = StackFile.read(self.state_dir)
+        if stack is None:
+            raise ConfigurationError(
+                "No servers are configured and no embedded stack runs here. Start one with "
+                "`orchestrator dev`, or set ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_DATABASE_URL."
+            )
+        return self.model_copy(
+            update={
+                "redis_url": self.redis_url or stack.redis_url,
+                "database_url": self.database_url or stack.database_url,
+            }
+        )

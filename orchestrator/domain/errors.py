@@ -1,0 +1,190 @@
+"""Every error a user can meet.
+
+    OrchestratorError
+    |-- SpawnRefused            the gate or the store said no; nothing was recorded
+    |   `-- InvalidSpawn        the request itself is wrong: repeating it cannot help
+    |-- InvalidRequest          a call other than a spawn was given something unusable
+    |-- InstanceNotFound        no instance has this id
+    |-- AgentFailed             the instance that was waited for failed
+    |-- AgentCancelled          the instance that was waited for was cancelled
+    |-- ResultPending           the caller's patience ended before the instance did
+    |-- NonDeterministicAgent   an agent that ran again did something else than before
+    |-- Unavailable             a part we stand on does not answer; repeat later
+    |   |-- GateUnavailable     Redis
+    |   `-- StoreUnavailable    PostgreSQL
+    |-- SchemaOutdated          the database lacks migrations
+    `-- ConfigurationError      a setting is missing or wrong
+
+Each carries a stable `code` for programs and a message for people that says what happened
+and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class OrchestratorError(Exception):
+    """The root of all errors of this package.
+
+    `code` never changes for the same cause; `retryable` says whether the same call may
+    succeed later without anything being changed.
+    """
+
+    retryable: bool = False
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as JSON: `{"code": ..., "message": ..., "retryable": ...}`."""
+        return {"code": self.code, "message": self.message, "retryable": self.retryable}
+
+
+class SpawnRefused(OrchestratorError):
+    """A spawn was not accepted. Nothing of it is left anywhere.
+
+    `limit` and `current` are the bound that was met and how much of it is in use, where the
+    code names a limit. `retry_after` is a number of seconds, or None when no waiting helps.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        limit: float | None = None,
+        current: float | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.limit = limit
+        self.current = current
+        self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:  # type: ignore[override]  # depends on the refusal here
+        """True when waiting `retry_after` seconds can change the answer."""
+        return self.retry_after is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {
+            "limit": self.limit,
+            "current": self.current,
+            "retry_after": self.retry_after,
+        }
+
+
+class InvalidSpawn(SpawnRefused):
+    """The request is wrong in itself: unknown agent, wrong arguments, not JSON, too large."""
+
+
+class InvalidRequest(OrchestratorError):
+    """A call was given a value it cannot work with."""
+
+
+class InstanceNotFound(OrchestratorError):
+    """No instance has this id."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(
+            "INSTANCE_NOT_FOUND",
+            f"No instance has the id {instance_id}. `orchestrator list` shows those there are.",
+        )
+        self.instance_id = instance_id
+
+
+class _Ended(OrchestratorError):
+    """An instance that was waited for ended without a result."""
+
+    def __init__(self, instance_id: str, agent: str, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.instance_id = instance_id
+        self.agent = agent
+
+
+class AgentFailed(_Ended):
+    """The instance failed for good.
+
+    `error` is what the worker recorded: `{"type": ..., "message": ..., "traceback": ...}`.
+    """
+
+    def __init__(
+        self, instance_id: str, agent: str, reason: str, error: dict[str, Any] | None
+    ) -> None:
+        cause = f"{error['type']}: {error['message']}" if error else reason
+        super().__init__(instance_id, agent, reason, f"{agent} {instance_id} failed: {cause}")
+        self.error = error
+
+
+class AgentCancelled(_Ended):
+    """The instance was cancelled, by a person or because its parent ended."""
+
+    def __init__(self, instance_id: str, agent: str, reason: str) -> None:
+        super().__init__(
+            instance_id, agent, reason, f"{agent} {instance_id} was cancelled ({reason})."
+        )
+
+
+class ResultPending(OrchestratorError, TimeoutError):
+    """The caller waited long enough; the instance itself goes on undisturbed."""
+
+    retryable = True
+
+    def __init__(self, instance_ids: list[str], timeout: float) -> None:
+        super().__init__(
+            "RESULT_PENDING",
+            f"No result after {timeout:g} s from {', '.join(instance_ids)}. "
+            "The work goes on: ask again later, or cancel it.",
+        )
+        self.instance_ids = instance_ids
+
+
+class NonDeterministicAgent(OrchestratorError):
+    """An agent that ran again asked for something else at the same place than before."""
+
+    def __init__(self, instance_id: str, position: int, expected: str, found: str) -> None:
+        super().__init__(
+            "NON_DETERMINISTIC_AGENT",
+            f"Instance {instance_id} ran again and its spawn number {position} is {found}, "
+            f"but {expected} was recorded. What an agent spawns may depend only on its arguments "
+            "and on results; make the order and the arguments the same in every run.",
+        )
+        self.position, self.expected, self.found = position, expected, found
+
+
+class Unavailable(OrchestratorError):
+    """A server we stand on does not answer. The same call may succeed later."""
+
+    retryable = True
+
+
+class GateUnavailable(Unavailable):
+    """Redis does not answer, or the gate is being rebuilt."""
+
+
+class StoreUnavailable(Unavailable):
+    """PostgreSQL does not answer."""
+
+
+class SchemaOutdated(OrchestratorError):
+    """The database lacks tables or columns that this version needs."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            "SCHEMA_OUTDATED",
+            f"The database does not have the schema of this version ({detail}). "
+            "Run `orchestrator migrate`.",
+        )
+
+
+class ConfigurationError(OrchestratorError):
+    """A setting is missing or cannot be used."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("CONFIGURATION", message)

@@ -1,0 +1,161 @@
+"""The values that travel between the floors. All are frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from orchestrator.domain.lifecycle import State
+from orchestrator.domain.priority import Priority
+from orchestrator.domain.retry import RetryPolicy
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """What a service has to know of an agent to spawn it; workers record it at their start."""
+
+    name: str
+    #: the pool whose workers run it
+    pool: str = "default"
+    #: seconds an attempt may take; None means the configured default
+    timeout: float | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    #: names of the resources it uses
+    resources: tuple[str, ...] = ()
+    #: argument names, those that must be given, and whether others are taken too
+    parameters: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    takes_any: bool = False
+
+
+@dataclass(frozen=True)
+class SpawnRequest:
+    """One wished-for instance, as a caller writes it."""
+
+    agent: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    #: the session it belongs to; None opens a new one named after the instance
+    session: str | None = None
+    tenant: str = "default"
+    priority: str | Priority = Priority.NORMAL
+    #: a second spawn of a tenant with the same key returns the first instance
+    idempotency_key: str | None = None
+    #: seconds an attempt may take; None means the agent's own
+    timeout: float | None = None
+    #: what to do when a limit is met: `queue` or `refuse`
+    on_limit: str = "queue"
+    #: another pool than the agent's own
+    pool: str | None = None
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The running attempt that spawns, and where in its order of spawns this one stands."""
+
+    id: str
+    attempt: int
+    session: str
+    tenant: str
+    root_id: str
+    depth: int
+    #: 0 for the first spawn of a run, 1 for the second, ...
+    position: int
+
+
+@dataclass(frozen=True)
+class NewInstance:
+    """A spawn that was checked and is about to be recorded."""
+
+    id: str
+    agent: str
+    session: str
+    tenant: str
+    pool: str
+    priority: Priority
+    depth: int
+    root_id: str
+    #: the arguments as JSON text
+    args: str
+    timeout_seconds: float
+    retry: RetryPolicy
+    parent: Parent | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One instance as PostgreSQL holds it. Times are aware and in UTC."""
+
+    id: str
+    agent: str
+    session: str
+    tenant: str
+    pool: str
+    priority: Priority
+    parent_id: str | None
+    root_id: str
+    depth: int
+    state: State
+    reason: str | None
+    #: the fencing number: how often it was dispatched and begun
+    attempt: int
+    #: how many attempts have failed
+    failures: int
+    timeout_seconds: float
+    retry: RetryPolicy
+    args: dict[str, Any]
+    result: Any
+    error: dict[str, Any] | None
+    #: the worker process that began it last
+    worker: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The instance as JSON."""
+        return asdict(self) | {
+            "priority": self.priority.label,
+            "created_at": _text(self.created_at),
+            "started_at": _text(self.started_at),
+            "ended_at": _text(self.ended_at),
+        }
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the audit trail."""
+
+    sequence: int
+    instance_id: str
+    session: str
+    tenant: str
+    agent: str
+    from_state: State | None
+    to_state: State
+    reason: str | None
+    attempt: int
+    worker: str | None
+    at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as JSON."""
+        return asdict(self) | {"at": _text(self.at)}
+
+
+@dataclass(frozen=True)
+class TreeNode:
+    """An instance and what it spawned, oldest child first."""
+
+    instance: Instance
+    children: tuple[TreeNode, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tree as nested JSON."""
+        return self.instance.to_dict() | {"children": [child.to_dict() for child in self.children]}
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()

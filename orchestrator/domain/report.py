@@ -1,0 +1,30 @@
+"""What one round of housekeeping did."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Report:
+    """Counts of one bounded round of a housekeeping job."""
+
+    job: str
+    #: leases that had run out and were looked at
+    expired: int = 0
+    #: instances put back in the queue
+    requeued: int = 0
+    #: instances that ended as failed
+    failed: int = 0
+    #: instances cancelled because their parent had ended
+    orphans: int = 0
+    #: rows the gate did not know and was told of again
+    adopted: int = 0
+    #: places in the gate without a live row that were given up
+    forgotten: int = 0
+    #: True when the bound of the round was reached and another should follow at once
+    more: bool = False
+
+    def to_dict(self) -> dict[str, int | str | bool]:
+        """The report as JSON."""
+        return asdict(self)

@@ -1,0 +1,70 @@
+"""The gate's answer to a spawn: one vocabulary for the whole product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.domain.errors import SpawnRefused
+
+
+class Decision(StrEnum):
+    """The three answers."""
+
+    ADMITTED = "admitted"
+    QUEUED = "queued"
+    REFUSED = "refused"
+
+
+class Refusal(StrEnum):
+    """Why the gate says no."""
+
+    MAX_DEPTH_EXCEEDED = "MAX_DEPTH_EXCEEDED"
+    CONCURRENT_LIMIT = "CONCURRENT_LIMIT"
+    QUEUE_FULL = "QUEUE_FULL"
+    PARENT_ENDED = "PARENT_ENDED"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate decided about one spawn."""
+
+    decision: Decision
+    #: why it was refused
+    refusal: Refusal | None = None
+    #: which bound was met: `depth`, `session`, `tenant`, `pool`, `global`
+    scope: str = ""
+    limit: int | None = None
+    current: int | None = None
+    #: seconds after which the same spawn may be admitted; None when no waiting helps
+    retry_after: float | None = None
+
+    def to_error(self) -> SpawnRefused:
+        """The refusal as the exception that callers meet."""
+        assert self.refusal is not None
+        return SpawnRefused(
+            self.refusal,
+            _WORDS[self.refusal].format(verdict=self),
+            limit=self.limit,
+            current=self.current,
+            retry_after=self.retry_after,
+        )
+
+
+_WORDS = {
+    Refusal.MAX_DEPTH_EXCEEDED: (
+        "This spawn would stand at depth {verdict.current}; at most {verdict.limit} is allowed. "
+        "Let an agent nearer to the root spawn it, or raise ORCHESTRATOR_LIMITS__MAX_DEPTH."
+    ),
+    Refusal.CONCURRENT_LIMIT: (
+        "{verdict.current} of {verdict.limit} slots of the {verdict.scope} are in use. Repeat "
+        'after {verdict.retry_after:g} s, or spawn with on_limit="queue" to wait in line.'
+    ),
+    Refusal.QUEUE_FULL: (
+        "The queue of the {verdict.scope} is full: {verdict.current} of {verdict.limit} wait. "
+        "Repeat after {verdict.retry_after:g} s."
+    ),
+    Refusal.PARENT_ENDED: (
+        "The parent of this spawn has ended or is being stopped; it can have no more children."
+    ),
+}

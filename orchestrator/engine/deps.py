@@ -1,0 +1,32 @@
+"""What every verb is given first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.admission.gate import Gate
+from orchestrator.domain.limits import Limits
+from orchestrator.engine.catalogue import Catalogue
+from orchestrator.store.store import Store
+from orchestrator.transport.notify import Notifier
+
+
+@dataclass(frozen=True)
+class Deps:
+    """The floors below and the few numbers that verbs need."""
+
+    store: Store
+    gate: Gate
+    notifier: Notifier
+    catalogue: Catalogue
+    limits: Limits
+    #: bytes of JSON that arguments or a result may take
+    max_payload_bytes: int
+    #: seconds an attempt may take when neither spawn nor agent says it
+    default_timeout: float
+    #: seconds a slot is held without a heartbeat
+    lease: float
+    #: seconds a handed-out instance may take until a worker begins it
+    dispatch: float
+    #: whether messages leave by a relay instead of the gate's own Redis
+    outbox: bool = False

@@ -1,0 +1,180 @@
+"""execute: begin an attempt, run it, settle it, release its slot.
+
+Only the newest attempt of an instance begins and only the newest settles, so a message that is
+delivered twice, late, or after a cancellation runs nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.instance import Instance
+from orchestrator.domain.lifecycle import Reason, State
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.running import Run, Running, StopReason
+from orchestrator.store.store import Ending
+
+T = TypeVar("T")
+log = structlog.get_logger("orchestrator.execute")
+
+#: Seconds for which an end is offered again to a server that does not answer.
+SETTLE_PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The agent returned; `result` is JSON text."""
+
+    result: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The attempt failed."""
+
+    reason: Reason
+    error: dict[str, Any]
+    #: whether the retry policy is asked at all
+    retryable: bool = True
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The attempt was told to stop, and did."""
+
+    reason: StopReason
+
+
+Outcome = Completed | Failed | Stopped
+
+
+class Runtime(Protocol):
+    """A way to run an agent's code."""
+
+    def run(self, host: Host, run: Run) -> Outcome:
+        """Run the attempt to its end on the calling thread. Never raises."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The worker process an attempt runs in."""
+
+    worker: str
+    running: Running
+    runtime: Runtime
+
+
+def execute(deps: Deps, host: Host, instance_id: str, attempt: int) -> None:
+    """Do all that a message `(instance_id, attempt)` asks for."""
+    instance = _insist(lambda: deps.store.begin(instance_id, attempt, host.worker))
+    if instance is None:
+        _turn_away(deps, instance_id, attempt)
+        return
+    run = Run(instance)
+    with host.running.entered(run):
+        outcome = host.runtime.run(host, run)
+        if run.take_settlement():
+            finish(deps, run, outcome)
+        else:
+            host.running.returned(run)
+
+
+def finish(deps: Deps, run: Run, outcome: Outcome) -> None:
+    """Write how an attempt ended, and give its slot back."""
+    match outcome:
+        case Completed(result):
+            _settle(deps, run, Ending(State.COMPLETED, result=result))
+        case Failed() if _may_retry(run.instance, outcome):
+            delay = run.instance.retry.delay(run.instance.failures + 1)
+            _hand_back(deps, run, Reason.RETRY, error=outcome.error, failed=True, delay=delay)
+        case Failed(reason, error):
+            _settle(deps, run, Ending(State.FAILED, reason, error=error, failed=True))
+        case Stopped(StopReason.WORKER_STOPPED):
+            _hand_back(deps, run, Reason.WORKER_STOPPED)
+        case Stopped():
+            # Its row is not this attempt's to write any more.
+            _insist(lambda: deps.gate.release(run.id, run.attempt))
+
+
+def abandon(deps: Deps, running: Running, run: Run) -> None:
+    """Write the end of an attempt whose code does not return, and let its thread be."""
+    if not run.take_settlement():
+        return
+    log.error("run.abandoned", instance=run.id, agent=run.instance.agent, reason=run.reason)
+    running.write_off(run)
+    finish(deps, run, outcome_of_stop(run))
+
+
+def outcome_of_stop(run: Run) -> Outcome:
+    """What it means for an attempt that it was stopped for its reason."""
+    if run.reason is StopReason.TIMEOUT:
+        seconds = run.instance.timeout_seconds
+        error = {"type": "TimeoutError", "message": f"ran longer than {seconds:g} s"}
+        return Failed(Reason.TIMEOUT, error)
+    return Stopped(run.reason or StopReason.FENCED)
+
+
+def _turn_away(deps: Deps, instance_id: str, attempt: int) -> None:
+    """An attempt may not begin. Unless it is running already, its slot is free for others."""
+    standing = deps.store.standings([instance_id]).get(instance_id)
+    runs_already = standing is not None and standing.attempt == attempt
+    log.info("run.turned_away", instance=instance_id, attempt=attempt, runs=runs_already)
+    if not runs_already or (standing is not None and standing.state.is_terminal):
+        deps.gate.release(instance_id, attempt)
+
+
+def _may_retry(instance: Instance, failed: Failed) -> bool:
+    failures = instance.failures + 1
+    return failed.retryable and instance.retry.allows(failures, failed.error.get("type", ""))
+
+
+def _settle(deps: Deps, run: Run, ending: Ending) -> None:
+    below = _insist(lambda: deps.store.settle(run.id, run.attempt, ending))
+    if below:
+        _insist(lambda: deps.gate.cancel(below))
+    _insist(lambda: deps.gate.release(run.id, run.attempt))
+
+
+def _hand_back(
+    deps: Deps,
+    run: Run,
+    reason: Reason,
+    *,
+    error: dict[str, Any] | None = None,
+    failed: bool = False,
+    delay: float = 0.0,
+) -> None:
+    kept = _insist(
+        lambda: deps.store.hand_back(
+            run.id, run.attempt, reason, error=error, failed=failed, delay=delay
+        )
+    )
+    if kept:
+        _insist(lambda: deps.gate.requeue(run.instance, run.attempt, delay))
+    else:
+        _insist(lambda: deps.gate.release(run.id, run.attempt))
+
+
+def _insist(action: Callable[[], T]) -> T:
+    """The action's answer, repeating it while a server does not answer.
+
+    Safe because every action is fenced or may happen twice. After `SETTLE_PATIENCE` seconds the
+    error is the caller's; the lease then runs out and the instance is tried again elsewhere.
+    """
+    give_up_at = time.monotonic() + SETTLE_PATIENCE
+    pause = 0.05
+    while True:
+        try:
+            return action()
+        except Unavailable as error:
+            if time.monotonic() > give_up_at:
+                raise
+            log.warning("run.server_unavailable", error=error.code, retry_in=pause)
+        time.sleep(pause)
+        pause = min(pause * 2, 2.0)

@@ -1,0 +1,96 @@
+"""From what a caller wrote to a spawn that can be decided about. Touches nothing outside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.domain import payload
+from orchestrator.domain.errors import InvalidSpawn
+from orchestrator.domain.ids import new_id
+from orchestrator.domain.instance import AgentSpec, NewInstance, Parent, SpawnRequest
+from orchestrator.domain.names import check_identifier, check_label
+from orchestrator.domain.priority import parse_priority
+from orchestrator.engine.deps import Deps
+
+#: Seconds; a longer attempt has surely hung.
+LONGEST_TIMEOUT = 30 * 86_400.0
+
+
+def prepare(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> NewInstance:
+    """Check everything about a request that needs no server; raises `InvalidSpawn`."""
+    check_identifier("an agent", request.agent)
+    spec = deps.catalogue.find(request.agent)
+    _check_arguments(spec, request.args)
+    pool = request.pool or spec.pool
+    check_identifier("a pool", pool)
+    check_label("a tenant", request.tenant)
+    if request.session is not None:
+        check_label("a session", request.session)
+    if request.idempotency_key is not None:
+        check_label("an idempotency key", request.idempotency_key)
+    _check_on_limit(request.on_limit)
+    instance_id = new_id()
+    return NewInstance(
+        id=instance_id,
+        agent=spec.name,
+        session=parent.session if parent else request.session or f"session-{instance_id}",
+        tenant=parent.tenant if parent else request.tenant,
+        pool=pool,
+        priority=parse_priority(request.priority),
+        depth=parent.depth + 1 if parent else 0,
+        root_id=parent.root_id if parent else instance_id,
+        args=_encode(request.args, deps.max_payload_bytes),
+        timeout_seconds=_timeout(request.timeout, spec.timeout, deps.default_timeout),
+        retry=spec.retry,
+        parent=parent,
+        idempotency_key=request.idempotency_key,
+    )
+
+
+def _check_arguments(spec: AgentSpec, args: object) -> None:
+    if not isinstance(args, Mapping) or not all(isinstance(name, str) for name in args):
+        raise InvalidSpawn(
+            "INVALID_ARGUMENTS",
+            f"The arguments of {spec.name} must be a mapping of names to JSON values, "
+            f"as in {{'url': '...'}}; this is {type(args).__name__}.",
+        )
+    missing = [name for name in spec.required if name not in args]
+    unknown = [] if spec.takes_any else [name for name in args if name not in spec.parameters]
+    if missing or unknown:
+        faults = [f"{name} is missing" for name in missing]
+        faults += [f"{name} is not one of its arguments" for name in unknown]
+        takes = ", ".join(spec.parameters) or "no arguments"
+        raise InvalidSpawn(
+            "INVALID_ARGUMENTS", f"{spec.name} takes {takes}: {'; '.join(faults)}."
+        )
+
+
+def _encode(args: Mapping[str, Any], max_bytes: int) -> str:
+    try:
+        return payload.encode(dict(args), name="args", max_bytes=max_bytes)
+    except payload.NotJSON as error:
+        raise InvalidSpawn("NOT_JSON", f"{error}. Arguments must be JSON values.") from None
+    except payload.TooLarge as error:
+        raise InvalidSpawn("PAYLOAD_TOO_LARGE", str(error)) from None
+
+
+def _timeout(asked: object, of_agent: float | None, default: float) -> float:
+    if asked is None:
+        return default if of_agent is None else of_agent
+    usable = isinstance(asked, int | float) and not isinstance(asked, bool)
+    if not usable or not math.isfinite(asked) or not 0 < asked <= LONGEST_TIMEOUT:  # type: ignore[arg-type,operator]  # checked just before
+        raise InvalidSpawn(
+            "INVALID_TIMEOUT",
+            f"The timeout is {asked!r}; it must be a number of seconds above 0 and up to "
+            f"{LONGEST_TIMEOUT:g}.",
+        )
+    return float(asked)  # type: ignore[arg-type]  # checked just before
+
+
+def _check_on_limit(on_limit: str) -> None:
+    if on_limit not in ("queue", "refuse"):
+        raise InvalidSpawn(
+            "INVALID_ON_LIMIT", f'on_limit is {on_limit!r}; it must be "queue" or "refuse".'
+        )

@@ -1,0 +1,48 @@
+"""rebuild: fill an empty gate from PostgreSQL, then open it.
+
+Redis may be emptied at any moment. The first process that meets the empty gate fills it; until
+then every script refuses to decide anything.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import structlog
+
+from orchestrator.domain.report import Report
+from orchestrator.engine.deps import Deps
+from orchestrator.store.store import BEFORE_ALL
+
+log = structlog.get_logger("orchestrator.rebuild")
+
+PAGE = 500
+#: Seconds after which another process takes over from one that died while rebuilding.
+HOLD = 10.0
+
+
+def run_once(deps: Deps) -> Report:
+    """Rebuild the gate unless it is ready or another process is at it."""
+    token = str(uuid.uuid4())
+    adopted = 0
+    if deps.gate.begin_rebuild(token, HOLD) == "yours":
+        configure(deps)
+        after = BEFORE_ALL
+        while page := deps.store.live_page(after, PAGE):
+            deps.gate.adopt(page)
+            adopted += len(page)
+            after = page[-1].id
+            if deps.gate.begin_rebuild(token, HOLD) != "yours":
+                return Report("rebuild", adopted=adopted)
+        opened = deps.gate.finish_rebuild(token)
+        log.info("gate.rebuilt", instances=adopted, opened=opened)
+        if opened:
+            deps.gate.pump()
+    return Report("rebuild", adopted=adopted)
+
+
+def configure(deps: Deps) -> None:
+    """Write this process's limits and times into the gate."""
+    deps.gate.configure(
+        deps.limits, lease=deps.lease, dispatch=deps.dispatch, outbox=deps.outbox
+    )

@@ -1,0 +1,37 @@
+"""reconcile: the gate knows every live instance of PostgreSQL. Every minute, by one beat.
+
+Finds what a crash between two steps left: a spawn recorded but not followed, an attempt whose
+lease the gate has lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.domain.report import Report
+from orchestrator.engine.deps import Deps
+from orchestrator.store.store import BEFORE_ALL
+
+PAGE = 500
+
+
+def run_once(deps: Deps) -> Report:
+    """Walk all live instances and tell the gate of those it does not know."""
+    adopted = 0
+    after = BEFORE_ALL
+    while page := deps.store.live_page(after, PAGE):
+        adopted += _check_page(deps, [instance.id for instance in page])
+        after = page[-1].id
+    if adopted:
+        deps.gate.pump()
+    return Report("reconcile", adopted=adopted)
+
+
+def _check_page(deps: Deps, ids: Sequence[str]) -> int:
+    missing = deps.gate.unknown(ids)
+    # Read again: between the page and the gate's answer an instance may have ended. One that
+    # runs is given a lease, which its worker renews or which runs out.
+    rows = deps.store.get_many(missing) if missing else {}
+    live = [row for row in rows.values() if not row.state.is_terminal]
+    deps.gate.adopt(live)
+    return len(live)

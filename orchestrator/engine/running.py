@@ -1,0 +1,176 @@
+"""The attempts that run in this process, and how they are told to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from orchestrator.domain.instance import Instance
+
+
+class StopReason(StrEnum):
+    """Why a running attempt has to stop."""
+
+    #: somebody cancelled it, or its parent ended: its row is terminal already
+    CANCELLED = "CANCELLED"
+    #: another attempt has taken over
+    FENCED = "FENCED"
+    #: it ran longer than its timeout
+    TIMEOUT = "TIMEOUT"
+    #: its worker is shutting down and hands it back
+    WORKER_STOPPED = "WORKER_STOPPED"
+
+
+class Stop(BaseException):
+    """Leaves an agent's function. No `Exception`, so that agents do not catch it by accident."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Run:
+    """One attempt of an instance on a thread of this process.
+
+    Stopping goes in three steps: `stop` sets the event that `check` and all waits look at;
+    `interrupt` breaks into the function from outside; an attempt that still does not end is
+    abandoned (see `engine/execute.py`).
+    """
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.attempt = instance.attempt
+        self.deadline = time.monotonic() + instance.timeout_seconds
+        self.stopped = threading.Event()
+        self.reason: StopReason | None = None
+        self.stopped_at = float("inf")
+        #: whether its thread waits, without a slot
+        self.is_parked = False
+        self._lock = threading.Lock()
+        self._interrupter: Callable[[], None] | None = None
+        #: whether its function was broken into
+        self.was_interrupted = False
+        self._settled = False
+        self._wakers: list[threading.Event] = []
+
+    @property
+    def id(self) -> str:
+        """The instance's id."""
+        return self.instance.id
+
+    def check(self) -> None:
+        """Raise `Stop` if this attempt has to stop."""
+        if self.reason is not None:
+            raise Stop(self.reason)
+
+    def stop(self, reason: StopReason) -> None:
+        """Ask the attempt to stop. The first reason stands."""
+        with self._lock:
+            if self.reason is None:
+                self.reason = reason
+                self.stopped_at = time.monotonic()
+            wakers = list(self._wakers)
+        self.stopped.set()
+        for waker in wakers:
+            waker.set()
+
+    @contextmanager
+    def waking(self, event: threading.Event) -> Iterator[None]:
+        """While inside, a stop also sets this event: for code that waits for something else."""
+        with self._lock:
+            self._wakers.append(event)
+        if self.stopped.is_set():
+            event.set()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wakers.remove(event)
+
+    @contextmanager
+    def interruptible(self, interrupter: Callable[[], None]) -> Iterator[None]:
+        """While inside, `interrupt` may break in by calling this."""
+        with self._lock:
+            self._interrupter = interrupter
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._interrupter = None
+
+    def interrupt(self) -> None:
+        """Break into the function, once, if it is still inside."""
+        with self._lock:
+            if self._interrupter is not None and not self.was_interrupted:
+                self.was_interrupted = True
+                self._interrupter()
+
+    def take_settlement(self) -> bool:
+        """Whether the caller is the one to write this attempt's end; true only once."""
+        with self._lock:
+            first, self._settled = not self._settled, True
+            return first
+
+
+class Running:
+    """All runs of this process."""
+
+    def __init__(self, on_parked: Callable[[int], None] = lambda _change: None) -> None:
+        self._runs: dict[str, Run] = {}
+        self._lock = threading.Lock()
+        self._on_parked = on_parked
+
+    @contextmanager
+    def entered(self, run: Run) -> Iterator[None]:
+        """While inside, the run is renewed by the heartbeat and can be stopped by its id."""
+        with self._lock:
+            self._runs[run.id] = run
+        try:
+            yield
+        finally:
+            self.remove(run)
+
+    def remove(self, run: Run) -> None:
+        """Forget a run; its lease is not renewed any more."""
+        with self._lock:
+            if self._runs.get(run.id) is run:
+                del self._runs[run.id]
+
+    @contextmanager
+    def parked(self, run: Run) -> Iterator[None]:
+        """While inside, the run's thread only waits: the pool may run another in its place."""
+        run.is_parked = True
+        self._on_parked(+1)
+        try:
+            yield
+        finally:
+            self._on_parked(-1)
+            run.is_parked = False
+
+    def write_off(self, run: Run) -> None:
+        """Forget a run whose code does not return; its thread counts as parked until it does."""
+        self.remove(run)
+        self._on_parked(+1)
+
+    def returned(self, _run: Run) -> None:
+        """The code of a written-off run has returned after all."""
+        self._on_parked(-1)
+
+    def all(self) -> list[Run]:
+        """The runs there are now."""
+        with self._lock:
+            return list(self._runs.values())
+
+    def find(self, instance_id: str) -> Run | None:
+        """The run of this instance, if it is here."""
+        with self._lock:
+            return self._runs.get(instance_id)
+
+    def stop(self, instance_id: str, reason: StopReason) -> None:
+        """Ask one to stop, if it is here."""
+        run = self.find(instance_id)
+        if run is not None:
+            run.stop(reason)

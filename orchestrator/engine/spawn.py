@@ -1,0 +1,145 @@
+"""spawn: check in at the gate, record in PostgreSQL, follow up at the gate.
+
+A spawn is accepted once it is recorded. A crash before that leaves a slot or queue place that
+runs out by itself; a crash after it leaves a row that the reconciler puts in line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from orchestrator.domain.errors import (
+    GateUnavailable,
+    InvalidSpawn,
+    NonDeterministicAgent,
+    SpawnRefused,
+)
+from orchestrator.domain.instance import Instance, NewInstance, Parent, SpawnRequest
+from orchestrator.domain.verdict import Decision, Refusal, Verdict
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.prepare import prepare
+
+
+def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> str:
+    """Accept one spawn and answer its id, or raise `SpawnRefused` and leave nothing behind."""
+    new = prepare(deps, request, parent)
+    verdict = deps.gate.check_in(new, request.on_limit)
+    if verdict.decision is Decision.REFUSED:
+        return _earlier_or_refuse(deps, new, verdict)
+    if not _record(deps, new):
+        return _earlier(deps, new).id
+    _follow(deps, [new])
+    return new.id
+
+
+def spawn_many(deps: Deps, requests: Sequence[SpawnRequest]) -> list[str]:
+    """Accept several spawns, all of them or, raising for the first refused one, none."""
+    news = [prepare(deps, request) for request in requests]
+    if not news:
+        return []
+    verdicts = deps.gate.check_in_many(news, [request.on_limit for request in requests])
+    refused = [verdict for verdict in verdicts if verdict.decision is Decision.REFUSED]
+    if refused:
+        deps.gate.withdraw([new.id for new in news])
+        raise refused[0].to_error()
+    recorded = _record_many(deps, news)
+    fresh = [new for new, made in zip(news, recorded, strict=True) if made]
+    deps.gate.withdraw([new.id for new, made in zip(news, recorded, strict=True) if not made])
+    _follow(deps, fresh)
+    return [
+        new.id if made else _earlier(deps, new).id
+        for new, made in zip(news, recorded, strict=True)
+    ]
+
+
+def spawn_within(deps: Deps, request: SpawnRequest, connection: Connection) -> NewInstance:
+    """Record a spawn in the caller's transaction: it exists if and only if that commits.
+
+    The gate hears of it after the commit (`follow_committed`), so limits make it wait in line
+    but cannot refuse it any more.
+    """
+    new = prepare(deps, request)
+    if not deps.store.record_within(connection, new):
+        raise SpawnRefused(
+            "IDEMPOTENCY_KEY_TAKEN",
+            f"The idempotency key {new.idempotency_key!r} was used before by tenant "
+            f"{new.tenant!r}. Spawn without connection= to be given the earlier instance.",
+        )
+    return new
+
+
+def _record(deps: Deps, new: NewInstance) -> bool:
+    try:
+        recorded = deps.store.record(new)
+    except BaseException:
+        _give_back(deps, [new])
+        raise
+    if not recorded:
+        deps.gate.withdraw([new.id])
+    return recorded
+
+
+def _record_many(deps: Deps, news: Sequence[NewInstance]) -> list[bool]:
+    try:
+        return deps.store.record_many(news)
+    except BaseException:
+        _give_back(deps, news)
+        raise
+
+
+def _give_back(deps: Deps, news: Sequence[NewInstance]) -> None:
+    try:
+        deps.gate.withdraw([new.id for new in news])
+    except GateUnavailable:
+        pass  # What check-in held runs out by itself.
+
+
+def _follow(deps: Deps, news: Sequence[NewInstance]) -> None:
+    try:
+        if len(news) == 1:
+            deps.gate.follow(news[0])
+        else:
+            deps.gate.follow_many(news)
+    except GateUnavailable:
+        pass  # The spawns are accepted; the reconciler puts them in line.
+
+
+def _earlier_or_refuse(deps: Deps, new: NewInstance, verdict: Verdict) -> str:
+    """A repeated spawn is answered with the first one even where a limit is met by now."""
+    if new.idempotency_key is not None or new.parent is not None:
+        if verdict.refusal is not Refusal.PARENT_ENDED:
+            earlier = deps.store.find_earlier(new)
+            if earlier is not None:
+                return _same(new, earlier).id
+    raise verdict.to_error()
+
+
+def _earlier(deps: Deps, new: NewInstance) -> Instance:
+    """The instance that a spawn which was not recorded stands for."""
+    earlier = deps.store.find_earlier(new)
+    if earlier is None:
+        raise Verdict(Decision.REFUSED, Refusal.PARENT_ENDED).to_error()
+    return _same(new, earlier)
+
+
+def _same(new: NewInstance, earlier: Instance) -> Instance:
+    """The earlier instance, if it is what is asked for again."""
+    args = json.loads(new.args)
+    if earlier.agent == new.agent and earlier.args == args:
+        return earlier
+    if new.parent is not None and new.idempotency_key is None:
+        expected, found = _call(earlier.agent, earlier.args), _call(new.agent, args)
+        raise NonDeterministicAgent(new.parent.id, new.parent.position, expected, found)
+    raise InvalidSpawn(
+        "IDEMPOTENCY_CONFLICT",
+        f"The idempotency key {new.idempotency_key!r} belongs to instance {earlier.id}, which "
+        "has another agent or other arguments. Use a new key for a new request.",
+    )
+
+
+def _call(agent: str, args: object) -> str:
+    text = json.dumps(args)
+    return f"{agent}({text if len(text) <= 200 else text[:200] + '...'})"

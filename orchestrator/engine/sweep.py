@@ -1,0 +1,39 @@
+"""sweep: judge what has run out. Every few seconds, by one of the beats."""
+
+from __future__ import annotations
+
+from orchestrator.domain.report import Report
+from orchestrator.engine.deps import Deps
+
+#: How many places one round looks at.
+BUDGET = 200
+#: Seconds for which a claimed place is this round's alone.
+HOLD = 30.0
+
+
+def run_once(deps: Deps) -> Report:
+    """Give each expired attempt's instance another attempt, fail it, or forget the place."""
+    sweep = deps.gate.sweep(BUDGET, HOLD)
+    requeued = failed = forgotten = 0
+    for instance_id, attempt in sweep.expired:
+        verdict = deps.store.expire(instance_id, attempt)
+        if verdict is None:
+            deps.gate.forget(instance_id, attempt)
+            forgotten += 1
+            continue
+        instance, below = verdict
+        if instance.state.is_terminal:
+            deps.gate.cancel(below)
+            deps.gate.forget(instance_id, attempt)
+            failed += 1
+        else:
+            deps.gate.requeue(instance, instance.attempt)
+            requeued += 1
+    return Report(
+        "sweep",
+        expired=len(sweep.expired),
+        requeued=requeued,
+        failed=failed,
+        forgotten=forgotten,
+        more=sweep.more,
+    )

@@ -1,0 +1,119 @@
+"""Connections to PostgreSQL, and its errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg_errors
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from orchestrator.domain.errors import SchemaOutdated, StoreUnavailable
+
+Connection = psycopg.Connection[DictRow]
+
+
+def to_libpq(url: str) -> str:
+    """The URL as libpq reads it: SQLAlchemy's driver suffix is cut off."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme.partition('+')[0]}://{rest}"
+
+
+def to_sqlalchemy(url: str) -> str:
+    """The URL as SQLAlchemy reads it, naming psycopg 3 as the driver."""
+    return "postgresql+psycopg://" + url.partition("://")[2]
+
+
+class Database:
+    """A pool of connections, opened at the first use.
+
+    Every connection commits by itself; `transaction()` groups statements. A server that
+    does not answer within `timeout` seconds is `StoreUnavailable`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_connections: int = 10,
+        timeout: float = 5.0,
+        statement_timeout: float = 30.0,
+    ) -> None:
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            to_libpq(url),
+            connection_class=psycopg.Connection[DictRow],
+            kwargs={
+                "autocommit": True,
+                "row_factory": dict_row,
+                "connect_timeout": max(2, round(timeout)),
+                "application_name": "orchestrator",
+                "options": f"-c timezone=UTC -c statement_timeout={round(statement_timeout * 1000)}",
+                # Kept short so that a vanished server is noticed, not waited for.
+                "tcp_user_timeout": 10_000,
+                "keepalives_idle": 5,
+            },
+            min_size=1,
+            max_size=max_connections,
+            timeout=timeout,
+            open=False,
+        )
+
+    def close(self) -> None:
+        """Give all connections back to the server."""
+        self._pool.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection that commits each statement by itself."""
+        if self._pool.closed:
+            self._open()
+        with _translated(), self._pool.connection() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection within one transaction: all of it or nothing."""
+        with self.connection() as connection, connection.transaction():
+            yield connection
+
+    def rows(self, sql: str, **parameters: Any) -> list[DictRow]:
+        """All rows of one statement in a transaction of its own."""
+        with self.connection() as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, **parameters: Any) -> DictRow | None:
+        """The first row of one statement, or None."""
+        with self.connection() as connection:
+            return connection.execute(sql, parameters).fetchone()
+
+    def _open(self) -> None:
+        # A failed first connection must speak for itself, not as a pool timeout later.
+        try:
+            self._pool.open()
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from error
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """The error as what a caller can act on."""
+    return StoreUnavailable(
+        "STORE_UNAVAILABLE",
+        f"PostgreSQL does not answer: {str(error).strip() or type(error).__name__}. "
+        "Check ORCHESTRATOR_DATABASE_URL and `orchestrator doctor`, or "
+        "start the embedded stack with `orchestrator dev`.",
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn) as error:
+        raise SchemaOutdated(str(error).splitlines()[0]) from error
+    except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if isinstance(error, pg_errors.DeadlockDetected | pg_errors.SerializationFailure):
+            raise
+        raise unavailable(error) from error

@@ -1,0 +1,80 @@
+"""Bringing the schema up to date, and asking whether it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from orchestrator.domain.errors import SchemaOutdated
+from orchestrator.store.database import to_sqlalchemy, unavailable
+
+#: Any constant serves: two that migrate at the same time wait for each other on it.
+_LOCK = 0x6F726368
+
+
+def upgrade(url: str, revision: str = "head") -> str:
+    """Apply all missing migrations; answers the revision the database is at afterwards."""
+    return _run(url, command.upgrade, revision)
+
+
+def downgrade(url: str, revision: str) -> str:
+    """Take migrations back until `revision`; `base` empties the database."""
+    return _run(url, command.downgrade, revision)
+
+
+def current(url: str) -> str | None:
+    """The revision of the database, or None when it was never migrated."""
+    with connect(url) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str:
+    """The revision this version of the code needs."""
+    return cast(str, ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def require_current(url: str) -> None:
+    """Raise `SchemaOutdated` unless the database is at this version's revision."""
+    found = current(url)
+    if found != head():
+        raise SchemaOutdated(f"it is at {found or 'nothing'}, needed is {head()}")
+
+
+@contextmanager
+def connect(url: str) -> Iterator[sa.Connection]:
+    """A connection of its own, outside any pool."""
+    engine = sa.create_engine(
+        to_sqlalchemy(url), poolclass=sa.NullPool, connect_args={"connect_timeout": 5}
+    )
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except sa.exc.OperationalError as error:
+        raise unavailable(cast(Exception, error.orig)) from error
+    finally:
+        engine.dispose()
+
+
+def _run(url: str, action: Callable[[Config, str], None], revision: str) -> str:
+    with connect(url) as connection:
+        connection.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+        connection.commit()
+        config = _config()
+        config.attributes["connection"] = connection
+        action(config, revision)
+        connection.commit()
+        return MigrationContext.configure(connection).get_current_revision() or "base"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "migrations:")
+    config.set_main_option("path_separator", "os")
+    return config

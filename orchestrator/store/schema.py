@@ -1,0 +1,125 @@
+"""The tables, as metadata that the migrations are compared with.
+
+What metadata cannot hold stands in the migrations alone and is tested there: the trigger
+that writes the audit trail, and the one that keeps it append-only.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from orchestrator.domain.lifecycle import LIVE, STORED, TERMINAL
+
+NAMING = {
+    "pk": "%(table_name)s_pkey",
+    "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+}
+metadata = sa.MetaData(naming_convention=NAMING)
+
+
+def _in(column: str, states: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(str(state)) for state in states)})"
+
+
+IS_STORED = _in("state", STORED)
+IS_LIVE = _in("state", LIVE)
+IS_TERMINAL = _in("state", tuple(state for state in STORED if state in TERMINAL))
+
+_UUID = pg.UUID(as_uuid=False)
+_TIME = sa.DateTime(timezone=True)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    # The target of the composite key that keeps an instance in its session's tenant.
+    sa.UniqueConstraint("id", "tenant"),
+)
+
+agents = sa.Table(
+    "agents",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("spec", pg.JSONB, nullable=False),
+    sa.Column("updated_at", _TIME, nullable=False, server_default=sa.func.now()),
+)
+
+instances = sa.Table(
+    "instances",
+    metadata,
+    sa.Column("id", _UUID, primary_key=True),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("session", sa.Text, nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("pool", sa.Text, nullable=False),
+    sa.Column("priority", sa.SmallInteger, nullable=False),
+    sa.Column("parent_id", _UUID, sa.ForeignKey("instances.id")),
+    sa.Column("root_id", _UUID, nullable=False),
+    sa.Column("depth", sa.SmallInteger, nullable=False),
+    # Which spawn of its parent it is; a parent that runs again finds its children by it.
+    sa.Column("position", sa.Integer),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("timeout_seconds", sa.Float, nullable=False),
+    sa.Column("retry", pg.JSONB, nullable=False),
+    sa.Column("not_before", _TIME),
+    sa.Column("idempotency_key", sa.Text),
+    sa.Column("args", pg.JSONB, nullable=False),
+    sa.Column("result", pg.JSONB),
+    sa.Column("error", pg.JSONB),
+    sa.Column("worker", sa.Text),
+    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("started_at", _TIME),
+    sa.Column("ended_at", _TIME),
+    sa.ForeignKeyConstraint(["session", "tenant"], ["sessions.id", "sessions.tenant"]),
+    sa.CheckConstraint(IS_STORED, name="state"),
+    sa.CheckConstraint(f"({IS_TERMINAL}) = (ended_at IS NOT NULL)", name="ended"),
+    sa.CheckConstraint("state <> 'running' OR attempt > 0", name="begun"),
+    sa.CheckConstraint("priority BETWEEN 0 AND 4", name="priority"),
+    sa.CheckConstraint("(parent_id IS NULL) = (depth = 0)", name="depth"),
+    sa.CheckConstraint("(parent_id IS NULL) = (position IS NULL)", name="position"),
+    sa.CheckConstraint("failures BETWEEN 0 AND attempt", name="failures"),
+)
+sa.Index("instances_session_idx", instances.c.session, instances.c.id)
+sa.Index("instances_parent_id_idx", instances.c.parent_id)
+sa.Index("instances_live_idx", instances.c.id, postgresql_where=sa.text(IS_LIVE))
+sa.Index(
+    "instances_idempotency_key_idx",
+    instances.c.tenant,
+    instances.c.idempotency_key,
+    unique=True,
+    postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+)
+# A child that failed or was cancelled makes room for a new one when its parent runs again.
+sa.Index(
+    "instances_position_idx",
+    instances.c.parent_id,
+    instances.c.position,
+    unique=True,
+    postgresql_where=sa.text("state NOT IN ('failed', 'cancelled')"),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("sequence", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("instance_id", _UUID, nullable=False),
+    sa.Column("session", sa.Text, nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("from_state", sa.Text),
+    sa.Column("to_state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("worker", sa.Text),
+    sa.Column("at", _TIME, nullable=False, server_default=sa.func.clock_timestamp()),
+    sa.Index("events_instance_id_idx", "instance_id", "sequence"),
+)

@@ -1,0 +1,109 @@
+-- The statements that change the state of an instance. A trigger writes the audit event of
+-- each change within the same statement, and refuses transitions the lifecycle does not have.
+
+-- name: record_root
+-- A spawn from outside. No row comes back when the idempotency key is taken.
+WITH opened AS (
+    INSERT INTO sessions (id, tenant) VALUES (%(session)s, %(tenant)s)
+    ON CONFLICT (id) DO NOTHING
+)
+INSERT INTO instances (
+    id, agent, session, tenant, pool, priority, root_id, depth, state,
+    timeout_seconds, retry, idempotency_key, args
+) VALUES (
+    %(id)s, %(agent)s, %(session)s, %(tenant)s, %(pool)s, %(priority)s, %(id)s, 0, 'queued',
+    %(timeout_seconds)s, %(retry)s, %(idempotency_key)s, %(args)s
+)
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: record_child
+-- A spawn by a running attempt. The lock on the parent's row makes this and the parent's end
+-- exclude each other: a child is either seen by the one who ends the parent, or never made.
+WITH parent AS (
+    SELECT id FROM instances
+    WHERE id = %(parent_id)s AND state = 'running' AND attempt = %(parent_attempt)s
+    FOR SHARE
+)
+INSERT INTO instances (
+    id, agent, session, tenant, pool, priority, parent_id, root_id, depth, position, state,
+    timeout_seconds, retry, idempotency_key, args
+)
+SELECT
+    %(id)s::uuid, %(agent)s, %(session)s, %(tenant)s, %(pool)s, %(priority)s, parent.id,
+    %(root_id)s::uuid, %(depth)s, %(position)s, 'queued', %(timeout_seconds)s, %(retry)s::jsonb,
+    %(idempotency_key)s, %(args)s::jsonb
+FROM parent
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: begin
+-- Only a newer attempt than any before may begin, so a second delivery finds nothing.
+UPDATE instances
+SET state = 'running', attempt = %(attempt)s, worker = %(worker)s, reason = NULL,
+    not_before = NULL, started_at = coalesce(started_at, now())
+WHERE id = %(id)s AND state = 'queued' AND attempt < %(attempt)s
+RETURNING *;
+
+-- name: settle
+UPDATE instances
+SET state = %(state)s, reason = %(reason)s, result = %(result)s, error = %(error)s,
+    failures = failures + %(failed)s, ended_at = now()
+WHERE id = %(id)s AND state = 'running' AND attempt = %(attempt)s
+RETURNING id;
+
+-- name: hand_back
+-- The attempt ends, the instance goes on: after a failure, or because its worker stops.
+UPDATE instances
+SET state = 'queued', reason = %(reason)s, error = %(error)s,
+    failures = failures + %(failed)s, not_before = now() + %(delay)s * interval '1 second'
+WHERE id = %(id)s AND state = 'running' AND attempt = %(attempt)s
+RETURNING id;
+
+-- name: suspend
+UPDATE instances
+SET state = 'waiting', reason = 'WAITING_FOR_CHILDREN'
+WHERE id = %(id)s AND state = 'running' AND attempt = %(attempt)s
+RETURNING id;
+
+-- name: resume
+UPDATE instances
+SET state = 'queued', reason = 'RESUMED'
+WHERE id = %(id)s AND state = 'waiting' AND attempt = %(attempt)s
+RETURNING id;
+
+-- name: expire
+-- The lease of an attempt ran out. A queued row means that its message was lost: raising its
+-- attempt makes sure the lost message finds nothing should it turn up after all.
+UPDATE instances
+SET state = CASE WHEN state <> 'queued' AND failures + 1 >= (retry ->> 'max_attempts')::int
+                 THEN 'failed' ELSE 'queued' END,
+    reason = CASE WHEN state = 'queued' THEN 'MESSAGE_LOST' ELSE 'LEASE_EXPIRED' END,
+    failures = failures + CASE WHEN state = 'queued' THEN 0 ELSE 1 END,
+    ended_at = CASE WHEN state <> 'queued' AND failures + 1 >= (retry ->> 'max_attempts')::int
+                    THEN now() END,
+    attempt = greatest(attempt, %(attempt)s)
+WHERE id = %(id)s AND state IN ('queued', 'running', 'waiting') AND attempt <= %(attempt)s
+RETURNING *;
+
+-- name: cancel_these
+WITH doomed AS (
+    SELECT id FROM instances
+    WHERE id = ANY(%(ids)s::uuid[]) AND state IN ('queued', 'running', 'waiting')
+    ORDER BY id FOR UPDATE
+)
+UPDATE instances SET state = 'cancelled', reason = %(reason)s, ended_at = now()
+FROM doomed WHERE instances.id = doomed.id
+RETURNING instances.id;
+
+-- name: cancel_children
+-- One level of a cascade. Being a statement of its own it sees every child whose record was
+-- committed before the parents were locked; none can be made after.
+WITH doomed AS (
+    SELECT id FROM instances
+    WHERE parent_id = ANY(%(ids)s::uuid[]) AND state IN ('queued', 'running', 'waiting')
+    ORDER BY id FOR UPDATE
+)
+UPDATE instances SET state = 'cancelled', reason = %(reason)s, ended_at = now()
+FROM doomed WHERE instances.id = doomed.id
+RETURNING instances.id;

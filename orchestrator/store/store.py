@@ -1,0 +1,349 @@
+"""What the engine asks of PostgreSQL: one method a question or change, no decisions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import errors as pg_errors
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection as CallersConnection
+from sqlalchemy import exc as sa_exc
+
+from orchestrator.domain.errors import InvalidSpawn
+from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
+from orchestrator.domain.lifecycle import State
+from orchestrator.store.database import Connection, Database
+from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
+from orchestrator.store.statements import statement
+
+#: Sorts before every id: where a walk in pages begins.
+BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """As little of an instance as one needs who waits for it or was fenced out."""
+
+    state: State
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended for good."""
+
+    state: State
+    reason: str | None = None
+    #: the result as JSON text
+    result: str | None = None
+    error: dict[str, Any] | None = None
+    #: whether the attempt counts as a failed one
+    failed: bool = False
+
+
+class Store:
+    """The statements of `sql/`, with parameters in and values out."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.database.close()
+
+    # --- record ---------------------------------------------------------------------------
+
+    def record(self, new: NewInstance) -> bool:
+        """Write the row of a spawn: from here on it is accepted.
+
+        False means that nothing was written: the idempotency key or the position is taken, or
+        the parent has ended.
+        """
+        with self.database.connection() as connection, _tenant_guard(new):
+            row = connection.execute(statement(_record_name(new)), _record_values(new)).fetchone()
+        return row is not None
+
+    def record_many(self, news: Sequence[NewInstance]) -> list[bool]:
+        """Write several rows in one transaction and one round trip; an answer for each."""
+        with self.database.transaction() as connection, connection.pipeline():
+            with _tenant_guard(news[0]):
+                cursors = [
+                    connection.execute(statement(_record_name(new)), _record_values(new))
+                    for new in news
+                ]
+                return [cursor.fetchone() is not None for cursor in cursors]
+
+    def record_within(self, connection: CallersConnection, new: NewInstance) -> bool:
+        """Write the row inside the caller's own open transaction."""
+        values = {**_record_values(new), "retry": json.dumps(new.retry.to_dict())}
+        try:
+            result = connection.exec_driver_sql(statement(_record_name(new)), values)
+        except sa_exc.IntegrityError as error:
+            raise _another_tenant(new) from error
+        return result.first() is not None
+
+    # --- an attempt -----------------------------------------------------------------------
+
+    def begin(self, instance_id: str, attempt: int, worker: str) -> Instance | None:
+        """Fenced start of an attempt; None when another got it or it is not wanted any more."""
+        row = self.database.row(
+            statement("begin"), id=instance_id, attempt=attempt, worker=worker
+        )
+        return None if row is None else to_instance(row)
+
+    def settle(self, instance_id: str, attempt: int, ending: Ending) -> list[str] | None:
+        """Fenced end of an instance, together with all its live descendants.
+
+        Answers the ids of the descendants that ended with it, or None when the attempt has
+        been fenced out.
+        """
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                statement("settle"),
+                {
+                    "id": instance_id,
+                    "attempt": attempt,
+                    "state": ending.state,
+                    "reason": ending.reason,
+                    "result": ending.result,
+                    "error": None if ending.error is None else Jsonb(ending.error),
+                    "failed": int(ending.failed),
+                },
+            ).fetchone()
+            return None if row is None else _cancel_below(connection, [instance_id])
+
+    def hand_back(
+        self,
+        instance_id: str,
+        attempt: int,
+        reason: str,
+        *,
+        error: dict[str, Any] | None = None,
+        failed: bool = False,
+        delay: float = 0.0,
+    ) -> bool:
+        """Fenced return of an attempt to the queue, to be begun again after `delay` seconds."""
+        row = self.database.row(
+            statement("hand_back"),
+            id=instance_id,
+            attempt=attempt,
+            reason=reason,
+            error=None if error is None else Jsonb(error),
+            failed=int(failed),
+            delay=delay,
+        )
+        return row is not None
+
+    def suspend(self, instance_id: str, attempt: int) -> bool:
+        """running -> waiting, fenced."""
+        row = self.database.row(statement("suspend"), id=instance_id, attempt=attempt)
+        return row is not None
+
+    def resume(self, instance_id: str, attempt: int) -> bool:
+        """waiting -> queued, fenced."""
+        row = self.database.row(statement("resume"), id=instance_id, attempt=attempt)
+        return row is not None
+
+    def expire(self, instance_id: str, attempt: int) -> tuple[Instance, list[str]] | None:
+        """What follows when the lease of an attempt ran out: another attempt, or failure.
+
+        Answers the instance as it is now and the descendants that ended with it, or None when
+        it has ended, does not exist, or has a newer attempt.
+        """
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                statement("expire"), {"id": instance_id, "attempt": attempt}
+            ).fetchone()
+            if row is None:
+                return None
+            instance = to_instance(row)
+            below = _cancel_below(connection, [instance_id]) if instance.state.is_terminal else []
+            return instance, below
+
+    def cancel(self, ids: Sequence[str], reason: str, below: str) -> list[str]:
+        """End these and all their live descendants, in one transaction.
+
+        `reason` is recorded for the named ones, `below` for the descendants. Answers the ids
+        that were live until now.
+        """
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                statement("cancel_these"), {"ids": list(ids), "reason": reason}
+            ).fetchall()
+            tops = [str(row["id"]) for row in rows]
+            return tops + (_cancel_below(connection, tops, below) if tops else [])
+
+    # --- reading --------------------------------------------------------------------------
+
+    def get(self, instance_id: str) -> Instance | None:
+        """The instance with this id."""
+        row = self.database.row(statement("get"), id=instance_id)
+        return None if row is None else to_instance(row)
+
+    def get_many(self, ids: Sequence[str]) -> dict[str, Instance]:
+        """Those of the ids that exist."""
+        rows = self.database.rows(statement("get_many"), ids=list(ids))
+        return {str(row["id"]): to_instance(row) for row in rows}
+
+    def standings(self, ids: Sequence[str]) -> dict[str, Standing]:
+        """State and attempt of those of the ids that exist."""
+        rows = self.database.rows(statement("standing"), ids=list(ids))
+        return {str(row["id"]): Standing(State(row["state"]), row["attempt"]) for row in rows}
+
+    def find_earlier(self, new: NewInstance) -> Instance | None:
+        """The instance whose idempotency key or position a spawn has asked for again."""
+        row = None
+        if new.parent is not None:
+            row = self.database.row(
+                statement("find_by_position"),
+                parent_id=new.parent.id,
+                position=new.parent.position,
+            )
+        if row is None and new.idempotency_key is not None:
+            row = self.database.row(
+                statement("find_by_key"),
+                tenant=new.tenant,
+                idempotency_key=new.idempotency_key,
+            )
+        return None if row is None else to_instance(row)
+
+    def list(
+        self,
+        *,
+        session: str | None = None,
+        tenant: str | None = None,
+        state: str | None = None,
+        agent: str | None = None,
+        limit: int = 100,
+    ) -> list[Instance]:
+        """The newest instances that match all given filters, newest first."""
+        rows = self.database.rows(
+            statement("list"),
+            session=session,
+            tenant=tenant,
+            state=state,
+            agent=agent,
+            limit=limit,
+        )
+        return [to_instance(row) for row in rows]
+
+    def session_members(self, session: str) -> Sequence[Instance]:
+        """All instances of a session, oldest first."""
+        rows = self.database.rows(statement("session_members"), session=session)
+        return [to_instance(row) for row in rows]
+
+    def subtree(self, instance_id: str) -> Sequence[Instance]:
+        """An instance and all its descendants, oldest first."""
+        rows = self.database.rows(statement("subtree"), id=instance_id)
+        return [to_instance(row) for row in rows]
+
+    def events(self, instance_id: str) -> Sequence[Event]:
+        """The audit trail of an instance, oldest first."""
+        return [to_event(row) for row in self.database.rows(statement("events"), id=instance_id)]
+
+    def live_page(self, after: str, limit: int) -> Sequence[Instance]:
+        """Up to `limit` live instances with ids after `after`, in the order of ids."""
+        rows = self.database.rows(statement("live_page"), after=after, limit=limit)
+        return [to_instance(row) for row in rows]
+
+    def orphans(self, limit: int) -> Sequence[str]:
+        """Live instances whose parent has ended."""
+        return [str(row["id"]) for row in self.database.rows(statement("orphans"), limit=limit)]
+
+    def count_by_state(self, session: str | None = None) -> dict[State, int]:
+        """How many instances are in each state."""
+        rows = self.database.rows(statement("count_by_state"), session=session)
+        return {State(row["state"]): row["instances"] for row in rows}
+
+    # --- agents and the server ------------------------------------------------------------
+
+    def save_agents(self, specs: Iterable[AgentSpec]) -> None:
+        """Record what a worker can run, so that services can check their spawns."""
+        with self.database.transaction() as connection:
+            for spec in sorted(specs, key=lambda spec: spec.name):
+                values = {"name": spec.name, "spec": Jsonb(from_spec(spec))}
+                connection.execute(statement("save_agent"), values)
+
+    def agents(self) -> dict[str, AgentSpec]:
+        """The recorded agents by name."""
+        return {row["name"]: to_spec(row) for row in self.database.rows(statement("agents"))}
+
+    def clock(self) -> datetime:
+        """The server's time."""
+        row = self.database.row(statement("clock"))
+        assert row is not None
+        now: datetime = row["now"]
+        return now
+
+    def server(self) -> dict[str, str]:
+        """Version and durability settings of the server."""
+        row = self.database.row(statement("server"))
+        assert row is not None
+        return dict(row)
+
+
+def _cancel_below(connection: Connection, ids: list[str], reason: str = "PARENT_ENDED") -> list[str]:
+    """End the live descendants level by level; see `cancel_children` for why this is safe."""
+    ended: list[str] = []
+    level = ids
+    while level:
+        rows = connection.execute(
+            statement("cancel_children"), {"ids": level, "reason": reason}
+        ).fetchall()
+        level = [str(row["id"]) for row in rows]
+        ended += level
+    return ended
+
+
+def _record_name(new: NewInstance) -> str:
+    return "record_root" if new.parent is None else "record_child"
+
+
+def _record_values(new: NewInstance) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "id": new.id,
+        "agent": new.agent,
+        "session": new.session,
+        "tenant": new.tenant,
+        "pool": new.pool,
+        "priority": int(new.priority),
+        "depth": new.depth,
+        "root_id": new.root_id,
+        "args": new.args,
+        "timeout_seconds": new.timeout_seconds,
+        "retry": Jsonb(new.retry.to_dict()),
+        "idempotency_key": new.idempotency_key,
+    }
+    if new.parent is not None:
+        values |= {
+            "parent_id": new.parent.id,
+            "parent_attempt": new.parent.attempt,
+            "position": new.parent.position,
+        }
+    return values
+
+
+class _tenant_guard:  # noqa: N801  # reads as a statement where it is used
+    """A foreign key that fails while recording can only be that of the session's tenant."""
+
+    def __init__(self, new: NewInstance) -> None:
+        self._new = new
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, pg_errors.ForeignKeyViolation):
+            raise _another_tenant(self._new) from error
+
+
+def _another_tenant(new: NewInstance) -> InvalidSpawn:
+    return InvalidSpawn(
+        "SESSION_OF_ANOTHER_TENANT",
+        f"The session {new.session!r} belongs to another tenant than {new.tenant!r}. "
+        "Use a session of your own, or leave it out to open a new one.",
+    )

@@ -1,0 +1,96 @@
+"""Hints between processes over Redis pub/sub: something has happened, look.
+
+A hint may be lost, so whoever waits for one also looks by itself from time to time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import redis
+import structlog
+
+Callback = Callable[[str], None]
+
+log = structlog.get_logger("orchestrator.notify")
+
+
+class Notifier:
+    """One connection and one thread that hear all channels this process listens to."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._pubsub = client.pubsub(ignore_subscribe_messages=True)
+        self._callbacks: dict[str, list[Callback]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2)
+        self._pubsub.close()
+
+    @contextmanager
+    def listen(self, channels: Sequence[str], callback: Callback) -> Iterator[None]:
+        """Call back with each message on these channels, on the notifier's thread."""
+        self._add(channels, callback)
+        try:
+            yield
+        finally:
+            self._remove(channels, callback)
+
+    @contextmanager
+    def bell(self, channels: Sequence[str]) -> Iterator[threading.Event]:
+        """An event that is set whenever something is heard on these channels."""
+        event = threading.Event()
+        with self.listen(channels, lambda _message: event.set()):
+            yield event
+
+    def _add(self, channels: Sequence[str], callback: Callback) -> None:
+        with self._lock:
+            fresh = [channel for channel in channels if channel not in self._callbacks]
+            for channel in channels:
+                self._callbacks.setdefault(channel, []).append(callback)
+            if fresh:
+                self._send(self._pubsub.subscribe, fresh)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._hear, name="notifier", daemon=True)
+                self._thread.start()
+
+    def _remove(self, channels: Sequence[str], callback: Callback) -> None:
+        with self._lock:
+            silent = []
+            for channel in channels:
+                self._callbacks[channel].remove(callback)
+                if not self._callbacks[channel]:
+                    del self._callbacks[channel]
+                    silent.append(channel)
+            if silent:
+                self._send(self._pubsub.unsubscribe, silent)
+
+    def _send(self, command: Callable[..., object], channels: Sequence[str]) -> None:
+        # The hearing thread reconnects and subscribes again by itself; until then nothing is
+        # heard, which every listener is prepared for.
+        try:
+            command(*channels)
+        except redis.RedisError as error:
+            log.warning("notifier.unreachable", error=str(error))
+
+    def _hear(self) -> None:
+        while not self._closed.is_set():
+            try:
+                message = self._pubsub.get_message(timeout=0.5)
+            except (redis.RedisError, OSError, ValueError) as error:
+                if not self._closed.wait(0.5):
+                    log.warning("notifier.unreachable", error=str(error))
+                continue
+            if message is not None and message["type"] == "message":
+                self._tell(message["channel"], message["data"])
+
+    def _tell(self, channel: str, data: str) -> None:
+        for callback in list(self._callbacks.get(channel, ())):
+            callback(data)

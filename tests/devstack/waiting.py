@@ -1,0 +1,33 @@
+"""Facts to look at, and waiting for them instead of sleeping."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+
+def wait_until(fact: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+    """Return as soon as `fact()` is true; fail with `what` when it never is."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still not true after {seconds:g} s: {what}")
+        time.sleep(0.01)
+
+
+def answers(database_url: str) -> bool:
+    """True when the PostgreSQL server lets us in and runs a query."""
+    with psycopg.connect(database_url) as db:
+        return db.execute("SELECT 1").fetchone() == (1,)
+
+
+def is_gone(pid: int) -> bool:
+    """True when no process has this id any more (one that nobody has buried counts as gone)."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"

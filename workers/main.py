@@ -1,0 +1,85 @@
+"""Starts the two kinds of worker processes; called by the CLI."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any
+
+import structlog
+from celery import signals
+from celery.beat import EmbeddedService
+
+from orchestrator import bootstrap
+from orchestrator.admission.keys import queue_name
+from orchestrator.config.settings import Settings
+from orchestrator.engine import rebuild
+from workers import process
+from workers.app import HOUSEKEEPING, app
+from workers.schedule import schedule
+
+log = structlog.get_logger("orchestrator.worker")
+
+
+def work(settings: Settings, pool: str, concurrency: int) -> int:
+    """Run agents of a pool until told to stop; answers the exit code."""
+    bootstrap.import_agents(settings.agents)
+    name = process.new_name(pool)
+    this = process.start_agents(settings, name, pool, concurrency)
+    rebuild.configure(this.deps)
+
+    @signals.worker_ready.connect(weak=False)
+    def ready(**_: Any) -> None:
+        assert this.heart is not None
+        this.heart.start()
+        process.announce_ready()
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def stopping(**_: Any) -> None:
+        # From a signal handler: talking to Redis must not happen here.
+        threading.Thread(target=process.retire, args=(this,), daemon=True).start()
+
+    return _celery_worker(settings, name, pool, concurrency)
+
+
+def keep_house(settings: Settings) -> int:
+    """Run beat and the small worker that does what beat starts, in one process."""
+    name = process.new_name(HOUSEKEEPING)
+    this = process.start_housekeeping(settings, name)
+    rebuild.configure(this.deps)
+    app.conf.beat_schedule = schedule(settings)
+    # Nothing has to be remembered between starts: rounds are claimed by server time.
+    beat = EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler")
+
+    @signals.worker_ready.connect(weak=False)
+    def ready(**_: Any) -> None:
+        beat.start()
+        process.announce_ready()
+
+    code = _celery_worker(settings, name, HOUSEKEEPING, 2)
+    beat.stop()
+    return code
+
+
+def _celery_worker(settings: Settings, name: str, pool: str, concurrency: int) -> int:
+    # Celery handles SIGTERM itself; a second one must not cut the draining short.
+    worker = app.Worker(
+        hostname=name,
+        pool_cls="workers.pool:TaskPool",
+        concurrency=concurrency,
+        queues=[queue_name(settings.gate, pool)],
+        loglevel=settings.log_level,
+        without_mingle=True,
+        without_gossip=True,
+        quiet=True,
+    )
+    worker.start()
+    log.info("worker.stopped", worker=name, exitcode=worker.exitcode or 0)
+    return int(worker.exitcode or 0)
+
+
+def exit_now(code: int) -> None:
+    """End the process, also where a thread does not return from an agent's code."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os._exit(code)

@@ -1,0 +1,26 @@
+"""What beat starts, as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.config.settings import Settings
+
+
+def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Celery's `beat_schedule`."""
+    table = {
+        "sweep": ("orchestrator.sweep", settings.sweep_every),
+        "reap": ("orchestrator.reap", settings.reap_every),
+        "reconcile": ("orchestrator.reconcile", settings.reconcile_every),
+    }
+    return {
+        name: {
+            "task": task,
+            "schedule": period,
+            "args": (period,),
+            # A round that nobody could start in time is not worth doing late.
+            "options": {"expires": period},
+        }
+        for name, (task, period) in table.items()
+    }

@@ -1,0 +1,37 @@
+"""The Celery tasks. Each is a few lines: the work is the engine's."""
+
+from __future__ import annotations
+
+from orchestrator.engine import reap, reconcile, sweep
+from orchestrator.engine.execute import execute
+from orchestrator.transport.envelope import RUN_TASK
+from workers.app import app
+from workers.housekeeping import round_of
+from workers.process import current
+
+
+@app.task(name=RUN_TASK)
+def run(instance_id: str, attempt: int) -> None:
+    """Run one attempt of an instance."""
+    process = current()
+    execute(process.deps, process.host, instance_id, attempt)
+
+
+@app.task(name="orchestrator.sweep")
+def sweep_leases(period: float) -> None:
+    """Judge what has run out."""
+    round_of("sweep", period, sweep.run_once)
+
+
+@app.task(name="orchestrator.reap")
+def reap_orphans(period: float) -> None:
+    """End what lives below ended parents."""
+    round_of("reap", period, reap.run_once)
+
+
+@app.task(name="orchestrator.reconcile")
+def reconcile_gate(period: float) -> None:
+    """Tell the gate of live instances it does not know."""
+    round_of("reconcile", period, reconcile.run_once)
+
+
