@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from orchestrator.admission.gate import Gate
 from orchestrator.admission.scripts import Library
-from orchestrator.agents.registry import REGISTRY, Registry
 from orchestrator.config.settings import Settings
 from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.instance import AgentSpec
 from orchestrator.engine import rebuild
 from orchestrator.engine.catalogue import Catalogue
 from orchestrator.engine.deps import Deps
@@ -23,22 +24,24 @@ from orchestrator.transport.notify import Notifier
 def build(
     settings: Settings,
     *,
-    registry: Registry = REGISTRY,
+    specs: Mapping[str, AgentSpec] = MappingProxyType({}),
     max_connections: int = 10,
     clock: str | None = None,
 ) -> Deps:
-    """The engine's dependencies for these settings. Connects to nothing yet."""
+    """The engine's dependencies for these settings. Connects to nothing yet.
+
+    `specs` are the agents of this process; others are known once a worker has recorded them.
+    """
     located = settings.located()
-    assert located.redis_url is not None and located.database_url is not None
+    assert located.redis_url is not None
+    assert located.database_url is not None
     store = Store(Database(located.database_url, max_connections=max_connections))
-    gate = Gate(
-        located.redis_url, Library(envelope.lua_function(), clock), name=settings.gate
-    )
+    gate = Gate(located.redis_url, Library(envelope.lua_function(), clock), name=settings.gate)
     deps = Deps(
         store=store,
         gate=gate,
         notifier=Notifier(gate.redis),
-        catalogue=Catalogue(registry.specs(), store.agents),
+        catalogue=Catalogue(specs, store.agents),
         limits=settings.limits,
         max_payload_bytes=settings.max_payload_bytes,
         default_timeout=settings.default_timeout,
@@ -52,12 +55,9 @@ def build(
 
 def close(deps: Deps) -> None:
     """Give all connections back."""
-    for part in _parts(deps):
-        part()
-
-
-def _parts(deps: Deps) -> Iterable[Callable[[], None]]:
-    return deps.notifier.close, deps.gate.close, deps.store.close
+    deps.notifier.close()
+    deps.gate.close()
+    deps.store.close()
 
 
 def import_agents(modules: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from orchestrator.transport.envelope import PRIORITY_LEVELS
 HOUSEKEEPING = "housekeeping"
 
 # Under the usual scheme, so that tools which look at the URL (Flower) know what it is.
-TRANSPORT_ALIASES |= {scheme: "workers.redis_broker:Transport" for scheme in ("redis", "rediss")}
+TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "workers.redis_broker:Transport")
 
 
 def make_app(settings: Settings) -> Celery:

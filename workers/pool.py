@@ -19,7 +19,7 @@ from kombu.asynchronous import Hub
 MOST_THREADS = 20_000
 
 
-class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no type information
+class TaskPool(BasePool):
     """`limit` threads that work, and as many as need be that wait."""
 
     body_can_be_buffer = True
@@ -52,9 +52,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no type informatio
         **_options: Any,
     ) -> Future[Any]:
         """Run a task on a thread and wake the event loop when it is done."""
-        future = self._threads.submit(
-            apply_target, target, args, kwargs, callback, accept_callback
-        )
+        future = self._threads.submit(apply_target, target, args, kwargs, callback, accept_callback)
         future.add_done_callback(lambda _done: self._wake())
         return future
 

@@ -55,7 +55,8 @@ def new_name(pool: str) -> str:
 def start_agents(settings: Settings, worker: str, pool: str, concurrency: int) -> Process:
     """Make this process one that runs agents, and tell the gate what it offers."""
     # A connection for each thread that works would be too many: most of the time they compute.
-    deps = bootstrap.build(settings, max_connections=max(4, min(concurrency + 4, 20)))
+    connections = max(4, min(concurrency + 4, 20))
+    deps = bootstrap.build(settings, specs=REGISTRY.specs(), max_connections=connections)
     running = Running(on_parked=_parked)
     host = Host(worker, running, PythonRuntime(deps, REGISTRY, settings.max_payload_bytes))
     heart = Heart(deps, host, pool, concurrency, settings.heartbeat)
@@ -119,6 +120,6 @@ def _parked(change: int) -> None:
 
 
 def _become(process: Process) -> Process:
-    global _current  # noqa: PLW0603  # one worker per process, by Celery's own design
+    global _current  # one worker per process, by Celery's own design
     _current = process
     return process

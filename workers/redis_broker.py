@@ -13,7 +13,7 @@ from typing import Any
 from kombu.transport import redis
 
 
-class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no type information
+class Channel(redis.Channel):
     """Remembers how to connect; restores nothing."""
 
     do_restore = False
@@ -25,7 +25,7 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no type informa
         return dict(known[asynchronous])
 
 
-class Transport(redis.Transport):  # type: ignore[misc]  # kombu has no type information
+class Transport(redis.Transport):
     """kombu's Redis transport over such channels."""
 
     Channel = Channel

@@ -33,5 +33,3 @@ def reap_orphans(period: float) -> None:
 def reconcile_gate(period: float) -> None:
     """Tell the gate of live instances it does not know."""
     round_of("reconcile", period, reconcile.run_once)
-
-

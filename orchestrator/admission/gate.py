@@ -227,7 +227,9 @@ class Gate:
     def workers(self) -> dict[str, dict[str, int]]:
         """The live workers and what each offers to which pool."""
         names = self._call(self.redis.zrangebyscore, key(self.name, "workers"), self.now(), "+inf")
-        offers = {name: self._call(self.redis.hgetall, key(self.name, "worker", name)) for name in names}
+        offers = {
+            name: self._call(self.redis.hgetall, key(self.name, "worker", name)) for name in names
+        }
         return {
             name: {pool: int(capacity) for pool, capacity in offer.items()}
             for name, offer in offers.items()

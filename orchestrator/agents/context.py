@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import structlog
@@ -113,9 +113,7 @@ class Context:
     @overload
     def wait(self, handles: Iterable[Handle], *, return_exceptions: bool = False) -> list[Any]: ...
 
-    def wait(
-        self, handles: Handle | Iterable[Handle], *, return_exceptions: bool = False
-    ) -> Any:
+    def wait(self, handles: Handle | Iterable[Handle], *, return_exceptions: bool = False) -> Any:
         """The results of all, in their order, once all have ended; of one handle, its result.
 
         This instance holds no slot while it waits. A child that failed or was cancelled raises
@@ -134,7 +132,7 @@ class Context:
 
     # --- what handles ask (see `Desk`) ----------------------------------------------------
 
-    def wait_for(self, ids: list[str], timeout: float | None) -> list[Instance]:
+    def wait_for(self, ids: Sequence[str], timeout: float | None) -> list[Instance]:
         """The instances once they have ended. With a timeout, the slot is kept meanwhile."""
         with self._lock:
             self.check()

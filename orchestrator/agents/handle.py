@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from orchestrator.domain.errors import AgentCancelled, AgentFailed
@@ -12,13 +13,13 @@ from orchestrator.domain.lifecycle import State
 class Desk(Protocol):
     """Where a handle asks; differs inside and outside of agents."""
 
-    def wait_for(self, ids: list[str], timeout: float | None) -> list[Instance]:
+    def wait_for(self, ids: Sequence[str], timeout: float | None) -> Sequence[Instance]:
         """The instances once they have ended; raises `ResultPending` after `timeout` seconds."""
 
     def status_of(self, instance_id: str) -> State:
         """The state now."""
 
-    def cancel(self, instance_id: str) -> list[str]:
+    def cancel(self, instance_id: str) -> Sequence[str]:
         """Cancel with everything below; answers the ids that were live."""
 
 
@@ -51,7 +52,7 @@ class Handle:
         """The state the instance is in now."""
         return self._desk.status_of(self.id)
 
-    def cancel(self) -> list[str]:
+    def cancel(self) -> Sequence[str]:
         """Cancel the instance and everything below it; answers the ids that were still live."""
         return self._desk.cancel(self.id)
 

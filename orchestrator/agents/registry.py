@@ -116,8 +116,8 @@ def _parameters(
     name: str, function: Callable[..., Any]
 ) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     """Names of the arguments after the context, those without default, and whether any goes."""
-    context, *rest = list(inspect.signature(function).parameters.values()) or [None]
-    if context is None or context.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+    context, *rest = [*inspect.signature(function).parameters.values()] or [_NO_PARAMETER]
+    if context.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
         raise ConfigurationError(
             f"The agent {name!r} must take the context first: def {function.__name__}(ctx, ...)."
         )
@@ -130,6 +130,10 @@ def _parameters(
     named = [one for one in rest if one.kind is not kinds.VAR_KEYWORD]
     required = tuple(one.name for one in named if one.default is kinds.empty)
     return tuple(one.name for one in named), required, len(named) < len(rest)
+
+
+#: Stands for the context of a function that takes nothing at all.
+_NO_PARAMETER = inspect.Parameter("nothing", inspect.Parameter.KEYWORD_ONLY)
 
 
 def _origin(function: Callable[..., Any]) -> str:

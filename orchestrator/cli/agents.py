@@ -63,7 +63,7 @@ def spawn(
         elif as_json:
             output.as_json({"id": handle.id})
         else:
-            print(handle.id)
+            output.line(handle.id)
 
 
 def show(instance_id: Id, as_json: AsJSON = False) -> None:
@@ -116,7 +116,7 @@ def cancel(instance_id: Id, as_json: AsJSON = False) -> None:
     if as_json:
         output.as_json({"cancelled": list(ended)})
     else:
-        print(f"{len(ended)} cancelled" if ended else "It had ended before.")
+        output.line(f"{len(ended)} cancelled" if ended else "It had ended before.")
 
 
 def _parse(text: str) -> Any:
@@ -125,5 +125,5 @@ def _parse(text: str) -> Any:
     except ValueError as error:
         raise InvalidSpawn(
             "INVALID_ARGUMENTS",
-            f"The arguments are not JSON: {error}. Write an object, as in '{{\"url\": \"...\"}}'.",
+            f'The arguments are not JSON: {error}. Write an object, as in \'{{"url": "..."}}\'.',
         ) from None

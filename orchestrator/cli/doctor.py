@@ -131,7 +131,9 @@ def _persistence(deps: Deps) -> Finding:
         "Set appendonly yes: nothing is lost without it, but after a restart the gate has to be "
         "rebuilt from PostgreSQL before it takes spawns."
     )
-    return Finding("persistence", ok, f"appendonly {setting or 'not readable'}", "" if ok else advice)
+    return Finding(
+        "persistence", ok, f"appendonly {setting or 'not readable'}", "" if ok else advice
+    )
 
 
 def _setting(deps: Deps, name: str) -> str | None:

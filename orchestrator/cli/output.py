@@ -31,13 +31,22 @@ COLOURS = {
 
 def as_json(value: Any) -> None:
     """Print one JSON value."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    line(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def line(text: str) -> None:
+    """Print text as it is."""
+    out.print(text, markup=False, highlight=False)
 
 
 def error(problem: OrchestratorError, *, as_json: bool) -> None:
     """Print an error, on standard error; with `--json` as `{"error": {...}}`."""
     if as_json:
-        err.print(json.dumps({"error": problem.to_dict()}, ensure_ascii=False), markup=False, highlight=False)
+        err.print(
+            json.dumps({"error": problem.to_dict()}, ensure_ascii=False),
+            markup=False,
+            highlight=False,
+        )
     else:
         err.print(f"[bold red]{problem.code}[/] {escape(str(problem))}", highlight=False)
 

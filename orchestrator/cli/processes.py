@@ -56,7 +56,9 @@ def migrate(
     url = Settings.load().located().database_url
     assert url is not None
     reached = (migrations.downgrade if down else migrations.upgrade)(url, revision)
-    output.as_json({"revision": reached}) if as_json else print(f"The schema is at {reached}.")
+    output.as_json({"revision": reached}) if as_json else output.line(
+        f"The schema is at {reached}."
+    )
 
 
 def worker(
@@ -137,7 +139,7 @@ def _stack_options(
 
 
 def _tell(name: str, detail: str) -> None:
-    output.err.print(f"[dim]{name:>10}[/] {detail}", highlight=False)
+    output.err.output.line(f"[dim]{name:>10}[/] {detail}", highlight=False)
 
 
 def _box(stack: Stack) -> Panel:
@@ -146,7 +148,7 @@ def _box(stack: Stack) -> Panel:
         f"PostgreSQL  {stack.database_url}",
         f"Redis       {stack.redis_url}",
         "",
-        "Spawn:      orchestrator spawn hello '{\"name\": \"world\"}' --wait 10",
+        'Spawn:      orchestrator spawn hello \'{"name": "world"}\' --wait 10',
         "Stop:       Ctrl-C",
     ]
     return Panel("\n".join(rows), title="orchestrator", expand=False)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from orchestrator import bootstrap
 from orchestrator.agents.handle import Handle
+from orchestrator.agents.registry import REGISTRY
 from orchestrator.config.settings import Settings
 from orchestrator.domain.errors import InstanceNotFound, InvalidRequest
 from orchestrator.domain.ids import parse_id
@@ -24,9 +25,9 @@ from orchestrator.store.rows import to_trees
 class Orchestrator:
     """The backend, for a service. Safe to share between threads; make one per process.
 
-        orchestrator = Orchestrator.from_settings()
-        handle = orchestrator.spawn("summarise", {"url": "https://example.org"})
-        print(handle.result(timeout=30))
+    orchestrator = Orchestrator.from_settings()
+    handle = orchestrator.spawn("summarise", {"url": "https://example.org"})
+    print(handle.result(timeout=30))
     """
 
     def __init__(self, deps: Deps) -> None:
@@ -38,7 +39,7 @@ class Orchestrator:
 
         Raises `ConfigurationError` when there is neither.
         """
-        return cls(bootstrap.build(settings or Settings.load()))
+        return cls(bootstrap.build(settings or Settings.load(), specs=REGISTRY.specs()))
 
     def close(self) -> None:
         """Give all connections back."""

@@ -20,7 +20,7 @@ from orchestrator.domain.limits import Limits
 
 
 class Settings(BaseSettings):
-    """Each field is set by `ORCHESTRATOR_<NAME>`; those of `limits` by `ORCHESTRATOR_LIMITS__<NAME>`.
+    """Each field is set by `ORCHESTRATOR_<NAME>`, limits by `ORCHESTRATOR_LIMITS__<NAME>`.
 
     Seconds and bytes where a number has a unit. The environment wins over `orchestrator.toml`
     in the working directory.

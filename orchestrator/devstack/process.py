@@ -127,12 +127,22 @@ class Child:
         if self._popen:
             self._popen.send_signal(number)
 
+    def ask_to_stop(self) -> None:
+        """Send the signal that ends the run in order, and do not wait for it."""
+        self.send(self.command.stop_signal)
+        self.send(signal.SIGCONT)  # a paused child would never hear us
+
     def stop(self) -> None:
         """End the run, in order if that is done within the grace, else by force."""
         if not self._popen:
             return
-        self.send(self.command.stop_signal)
-        self.send(signal.SIGCONT)  # a paused child would never hear us
+        self.ask_to_stop()
+        self.wait_stopped()
+
+    def wait_stopped(self) -> None:
+        """Wait until a run that was asked to stop is gone; end it by force after its grace."""
+        if not self._popen:
+            return
         try:
             self._popen.wait(self.command.grace_s)
         except subprocess.TimeoutExpired:

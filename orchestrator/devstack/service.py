@@ -102,6 +102,16 @@ class Service(ABC):
         if self._child:
             self._child.stop()
 
+    def ask_to_stop(self) -> None:
+        """Begin to shut it down; `wait_stopped` waits for the end."""
+        if self._child:
+            self._child.ask_to_stop()
+
+    def wait_stopped(self) -> None:
+        """Wait until it is gone after `ask_to_stop`; force it when its grace is over."""
+        if self._child:
+            self._child.wait_stopped()
+
     def kill(self) -> None:
         """End it as a power cut would (SIGKILL)."""
         if self._child:

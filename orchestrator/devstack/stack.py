@@ -57,7 +57,7 @@ class Stack:
             stack.wait()                    # until Ctrl-C
 
     As a context manager it also turns SIGTERM and SIGHUP into KeyboardInterrupt, so that
-    however it is ended, all is stopped in order: Flower, beat, workers, then the servers.
+    however it is ended, all is stopped in order: beat and Flower, the workers, the servers.
     Killed, it leaves no process behind; the next start works on what is in the folder.
 
     Raises AlreadyRunning, EmbeddedUnavailable, DataFolderUnusable, ServiceFailed.
@@ -112,18 +112,21 @@ class Stack:
         if self._options.migrate:
             programs.migrate(surroundings)
             self._tell("migrate", "done")
-        services = list(self._programs(surroundings))
-        self._services += services
-        self._supervisor.start(*services)
+        workers = list(self._workers(surroundings))
+        others = list(self._others(surroundings))
+        self._services += [*workers, *others]
+        self._supervisor.start(workers, others)
 
     def _surroundings(self) -> Surroundings:
         options = self._options
         env = programs.environment(self._state_dir, self.redis_url, self.database_url, options.env)
         return Surroundings(self._state_dir, env)
 
-    def _programs(self, surroundings: Surroundings) -> Iterator[Service]:
+    def _workers(self, surroundings: Surroundings) -> Iterator[Service]:
         for number in range(1, self._options.workers + 1):
             yield Announced(f"worker-{number}", surroundings, "worker", *self._worker_options())
+
+    def _others(self, surroundings: Surroundings) -> Iterator[Service]:
         if self._options.beat:
             yield Announced("beat", surroundings, "beat")
         if self._options.flower:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event, Lock, Thread
 
 from orchestrator.devstack.errors import DevstackError
@@ -25,7 +25,7 @@ class Supervisor:
 
     def __init__(self, on_event: OnEvent) -> None:
         self._tell = on_event
-        self._own: list[Service] = []
+        self._groups: list[Sequence[Service]] = []
         self._watched: list[Service] = []
         self._deaths: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MAX_DEATHS))
         self._stopping = Event()
@@ -34,12 +34,16 @@ class Supervisor:
         self._failure: DevstackError | None = None
         self._thread = Thread(target=self._watch, name="devstack-supervisor", daemon=True)
 
-    def start(self, *group: Service) -> None:
-        """Start services side by side and wait until all are ready. Raises ServiceFailed."""
-        for service in group:
-            self._own.append(service)
+    def start(self, *groups: Sequence[Service]) -> None:
+        """Start services side by side and wait until all are ready. Raises ServiceFailed.
+
+        The groups say in which order they stop: the last group first.
+        """
+        self._groups += groups
+        services = [service for group in groups for service in group]
+        for service in services:
             service.launch()
-        for service in group:
+        for service in services:
             service.wait_ready()
             self.adopt(service)
 
@@ -59,16 +63,21 @@ class Supervisor:
         raise self._failure
 
     def stop(self) -> None:
-        """Stop the services that were started here, the last one first."""
+        """Stop the services that were started here, the last group first."""
         self._stopping.set()
         with self._launching:  # a launch that has begun must be over: we are to stop it too
             pass
-        for service in reversed(self._own):
-            if service.alive:
-                self._tell(service.name, "stopping")
-                service.stop()
+        for group in reversed(self._groups):
+            self._stop_together([service for service in group if service.alive])
         if self._thread.is_alive():
             self._thread.join()
+
+    def _stop_together(self, group: Sequence[Service]) -> None:
+        for service in group:
+            self._tell(service.name, "stopping")
+            service.ask_to_stop()
+        for service in group:
+            service.wait_stopped()
 
     def _watch(self) -> None:
         while not (self._stopping.wait(_WATCH_EVERY_S) or self._gave_up.is_set()):

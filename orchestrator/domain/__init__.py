@@ -1,1 +1,1 @@
-"""Floor 0: the values and rules of the product. Standard library only, no I/O, time is an argument."""
+"""Floor 0: the values and rules of the product. No I/O, time is an argument."""

@@ -26,9 +26,7 @@ ABANDON_AFTER = 10.0
 class Heart:
     """Beats for one pool of one worker process until closed."""
 
-    def __init__(
-        self, deps: Deps, host: Host, pool: str, capacity: int, interval: float
-    ) -> None:
+    def __init__(self, deps: Deps, host: Host, pool: str, capacity: int, interval: float) -> None:
         self._deps, self._host = deps, host
         self._pool, self._capacity, self._interval = pool, capacity, interval
         self._closed = threading.Event()

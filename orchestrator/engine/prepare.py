@@ -62,9 +62,7 @@ def _check_arguments(spec: AgentSpec, args: object) -> None:
         faults = [f"{name} is missing" for name in missing]
         faults += [f"{name} is not one of its arguments" for name in unknown]
         takes = ", ".join(spec.parameters) or "no arguments"
-        raise InvalidSpawn(
-            "INVALID_ARGUMENTS", f"{spec.name} takes {takes}: {'; '.join(faults)}."
-        )
+        raise InvalidSpawn("INVALID_ARGUMENTS", f"{spec.name} takes {takes}: {'; '.join(faults)}.")
 
 
 def _encode(args: Mapping[str, Any], max_bytes: int) -> str:

@@ -43,6 +43,4 @@ def run_once(deps: Deps) -> Report:
 
 def configure(deps: Deps) -> None:
     """Write this process's limits and times into the gate."""
-    deps.gate.configure(
-        deps.limits, lease=deps.lease, dispatch=deps.dispatch, outbox=deps.outbox
-    )
+    deps.gate.configure(deps.limits, lease=deps.lease, dispatch=deps.dispatch, outbox=deps.outbox)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-
-from sqlalchemy import Connection
+from contextlib import suppress
 
 from orchestrator.domain.errors import (
     GateUnavailable,
@@ -21,6 +20,7 @@ from orchestrator.domain.instance import Instance, NewInstance, Parent, SpawnReq
 from orchestrator.domain.verdict import Decision, Refusal, Verdict
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.prepare import prepare
+from orchestrator.store import store
 
 
 def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> str:
@@ -50,12 +50,13 @@ def spawn_many(deps: Deps, requests: Sequence[SpawnRequest]) -> list[str]:
     deps.gate.withdraw([new.id for new, made in zip(news, recorded, strict=True) if not made])
     _follow(deps, fresh)
     return [
-        new.id if made else _earlier(deps, new).id
-        for new, made in zip(news, recorded, strict=True)
+        new.id if made else _earlier(deps, new).id for new, made in zip(news, recorded, strict=True)
     ]
 
 
-def spawn_within(deps: Deps, request: SpawnRequest, connection: Connection) -> NewInstance:
+def spawn_within(
+    deps: Deps, request: SpawnRequest, connection: store.CallersConnection
+) -> NewInstance:
     """Record a spawn in the caller's transaction: it exists if and only if that commits.
 
     The gate hears of it after the commit (`follow_committed`), so limits make it wait in line
@@ -91,29 +92,25 @@ def _record_many(deps: Deps, news: Sequence[NewInstance]) -> list[bool]:
 
 
 def _give_back(deps: Deps, news: Sequence[NewInstance]) -> None:
-    try:
+    with suppress(GateUnavailable):  # What check-in held runs out by itself.
         deps.gate.withdraw([new.id for new in news])
-    except GateUnavailable:
-        pass  # What check-in held runs out by itself.
 
 
 def _follow(deps: Deps, news: Sequence[NewInstance]) -> None:
-    try:
+    with suppress(GateUnavailable):  # The spawns are accepted; the reconciler parks them.
         if len(news) == 1:
             deps.gate.follow(news[0])
         else:
             deps.gate.follow_many(news)
-    except GateUnavailable:
-        pass  # The spawns are accepted; the reconciler puts them in line.
 
 
 def _earlier_or_refuse(deps: Deps, new: NewInstance, verdict: Verdict) -> str:
     """A repeated spawn is answered with the first one even where a limit is met by now."""
-    if new.idempotency_key is not None or new.parent is not None:
-        if verdict.refusal is not Refusal.PARENT_ENDED:
-            earlier = deps.store.find_earlier(new)
-            if earlier is not None:
-                return _same(new, earlier).id
+    may_be_repeated = new.idempotency_key is not None or new.parent is not None
+    if may_be_repeated and verdict.refusal is not Refusal.PARENT_ENDED:
+        earlier = deps.store.find_earlier(new)
+        if earlier is not None:
+            return _same(new, earlier).id
     raise verdict.to_error()
 
 

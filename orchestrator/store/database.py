@@ -50,7 +50,7 @@ class Database:
                 "row_factory": dict_row,
                 "connect_timeout": max(2, round(timeout)),
                 "application_name": "orchestrator",
-                "options": f"-c timezone=UTC -c statement_timeout={round(statement_timeout * 1000)}",
+                "options": f"-c timezone=UTC -c statement_timeout={statement_timeout * 1000:.0f}",
                 # Kept short so that a vanished server is noticed, not waited for.
                 "tcp_user_timeout": 10_000,
                 "keepalives_idle": 5,

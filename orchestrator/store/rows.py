@@ -61,10 +61,17 @@ def to_event(row: Row) -> Event:
 
 def to_spec(row: Row) -> AgentSpec:
     """A row of `agents`."""
-    spec = dict(row["spec"])
-    retry = RetryPolicy.from_dict(spec.pop("retry"))
-    lists = {key: tuple(spec.pop(key)) for key in ("resources", "parameters", "required")}
-    return AgentSpec(name=row["name"], retry=retry, **lists, **spec)
+    spec = row["spec"]
+    return AgentSpec(
+        name=row["name"],
+        pool=spec["pool"],
+        timeout=spec["timeout"],
+        retry=RetryPolicy.from_dict(spec["retry"]),
+        resources=tuple(spec["resources"]),
+        parameters=tuple(spec["parameters"]),
+        required=tuple(spec["required"]),
+        takes_any=spec["takes_any"],
+    )
 
 
 def from_spec(spec: AgentSpec) -> Row:
@@ -91,9 +98,7 @@ def to_trees(instances: Sequence[Instance]) -> list[TreeNode]:
     return list(_grow(roots, children))
 
 
-def _grow(
-    instances: Iterable[Instance], children: dict[str, list[Instance]]
-) -> Iterable[TreeNode]:
+def _grow(instances: Iterable[Instance], children: dict[str, list[Instance]]) -> Iterable[TreeNode]:
     for instance in instances:
         below = _grow(children.get(instance.id, ()), children)
         yield TreeNode(instance, tuple(below))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy
 from psycopg import errors as pg_errors
 from psycopg.types.json import Jsonb
-from sqlalchemy import Connection as CallersConnection
 from sqlalchemy import exc as sa_exc
 
 from orchestrator.domain.errors import InvalidSpawn
@@ -19,6 +19,9 @@ from orchestrator.domain.lifecycle import State
 from orchestrator.store.database import Connection, Database
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
 from orchestrator.store.statements import statement
+
+#: A connection of a caller, with a transaction of its own open.
+CallersConnection = sqlalchemy.Connection
 
 #: Sorts before every id: where a walk in pages begins.
 BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
@@ -69,13 +72,16 @@ class Store:
 
     def record_many(self, news: Sequence[NewInstance]) -> list[bool]:
         """Write several rows in one transaction and one round trip; an answer for each."""
-        with self.database.transaction() as connection, connection.pipeline():
-            with _tenant_guard(news[0]):
-                cursors = [
-                    connection.execute(statement(_record_name(new)), _record_values(new))
-                    for new in news
-                ]
-                return [cursor.fetchone() is not None for cursor in cursors]
+        with (
+            self.database.transaction() as connection,
+            _tenant_guard(news[0]),
+            connection.pipeline(),
+        ):
+            cursors = [
+                connection.execute(statement(_record_name(new)), _record_values(new))
+                for new in news
+            ]
+            return [cursor.fetchone() is not None for cursor in cursors]
 
     def record_within(self, connection: CallersConnection, new: NewInstance) -> bool:
         """Write the row inside the caller's own open transaction."""
@@ -90,9 +96,7 @@ class Store:
 
     def begin(self, instance_id: str, attempt: int, worker: str) -> Instance | None:
         """Fenced start of an attempt; None when another got it or it is not wanted any more."""
-        row = self.database.row(
-            statement("begin"), id=instance_id, attempt=attempt, worker=worker
-        )
+        row = self.database.row(statement("begin"), id=instance_id, attempt=attempt, worker=worker)
         return None if row is None else to_instance(row)
 
     def settle(self, instance_id: str, attempt: int, ending: Ending) -> list[str] | None:
@@ -286,7 +290,9 @@ class Store:
         return dict(row)
 
 
-def _cancel_below(connection: Connection, ids: list[str], reason: str = "PARENT_ENDED") -> list[str]:
+def _cancel_below(
+    connection: Connection, ids: list[str], reason: str = "PARENT_ENDED"
+) -> list[str]:
     """End the live descendants level by level; see `cancel_children` for why this is safe."""
     ended: list[str] = []
     level = ids

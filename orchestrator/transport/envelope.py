@@ -21,7 +21,13 @@ PRIORITY_LEVELS = range(10)
 
 #: Places in the template and the Lua variables that fill them. None can need escaping: ids and
 #: attempts are plain, agents and pools are held to a plain alphabet.
-_PLACES = {"«id»": "id", "«attempt»": "attempt", "«agent»": "agent", "«queue»": "queue", "«level»": "level"}
+_PLACES = {
+    "«id»": "id",
+    "«attempt»": "attempt",
+    "«agent»": "agent",
+    "«queue»": "queue",
+    "«level»": "level",
+}
 
 
 def template() -> str:

@@ -15,7 +15,7 @@ from orchestrator.devstack import ServiceFailed, Stack, StackOptions
 from orchestrator.devstack.process import Command
 from orchestrator.devstack.service import Service
 from orchestrator.devstack.supervisor import Supervisor
-from tests.devstack.waiting import is_gone, wait_until
+from tests.support.waiting import is_gone, wait_until
 
 _LIVES = "import signal; print('I live', flush=True); signal.pause()"
 _STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {_LIVES}"
@@ -55,16 +55,19 @@ class Diary:
 def test_services_stop_in_the_reverse_order_of_their_start(folder: Path) -> None:
     diary = Diary()
     supervisor = Supervisor(diary)
-    supervisor.start(*(Program(name, _LIVES, folder) for name in ("worker", "beat")))
-    supervisor.start(Program("flower", _LIVES, folder))
+    workers = [Program(name, _LIVES, folder) for name in ("worker-1", "worker-2")]
+    supervisor.start(workers, [Program("beat", _LIVES, folder)])
+    supervisor.start([Program("flower", _LIVES, folder)])
     supervisor.stop()
     assert diary.lines == [
-        "worker: ready",
+        "worker-1: ready",
+        "worker-2: ready",
         "beat: ready",
         "flower: ready",
         "flower: stopping",
         "beat: stopping",
-        "worker: stopping",
+        "worker-1: stopping",
+        "worker-2: stopping",
     ]
 
 
@@ -72,7 +75,7 @@ def test_one_that_ends_at_its_start_is_shown_with_its_last_words(folder: Path) -
     healthy, dead = Program("healthy", _LIVES, folder), Program("dead", _DIES, folder)
     supervisor = Supervisor(Diary())
     with pytest.raises(ServiceFailed) as failed:
-        supervisor.start(healthy, dead)
+        supervisor.start([healthy, dead])
     supervisor.stop()
     assert failed.value.service == "dead"
     assert "exit code 3" in str(failed.value)
@@ -83,7 +86,7 @@ def test_one_that_ends_at_its_start_is_shown_with_its_last_words(folder: Path) -
 def test_one_that_is_killed_is_started_again(folder: Path) -> None:
     diary, service = Diary(), Program("worker", _LIVES, folder)
     supervisor = Supervisor(diary)
-    supervisor.start(service)
+    supervisor.start([service])
     supervisor.watch()
     first = service.pid
     assert first
@@ -98,7 +101,7 @@ def test_one_that_is_killed_is_started_again(folder: Path) -> None:
 def test_one_that_keeps_dying_is_given_up(folder: Path) -> None:
     diary = Diary()
     supervisor = Supervisor(diary)
-    supervisor.start(Program("healthy", _LIVES, folder))
+    supervisor.start([Program("healthy", _LIVES, folder)])
     hopeless = Program("hopeless", _DIES_WHEN_READY, folder)
     hopeless.launch()
     supervisor.adopt(hopeless)

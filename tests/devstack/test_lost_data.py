@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from orchestrator.devstack import DataFolderUnusable, EmbeddedServers
-from tests.devstack.waiting import answers
+from tests.support.waiting import answers
 
 
 def _write(servers: EmbeddedServers) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.config.stack_file import StackFile
 from orchestrator.devstack import EmbeddedServers, Stack, StackOptions
-from tests.devstack.waiting import answers, is_gone, wait_until
+from tests.support.waiting import answers, is_gone, wait_until
 
 # What a user's terminal would run: a stack, kept until somebody ends it.
 _SUPERVISOR = """

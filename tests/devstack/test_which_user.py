@@ -9,8 +9,7 @@ import pytest
 from orchestrator.devstack import EmbeddedServers, EmbeddedUnavailable, identity
 from orchestrator.devstack.identity import Identity
 from orchestrator.devstack.postgres import find_postgres
-from tests.devstack.waiting import answers
-
+from tests.support.waiting import answers
 
 _POSTGRES = find_postgres() / "postgres"
 

@@ -14,7 +14,9 @@ import pytest
 
 from orchestrator.config.stack_file import StackFile
 from orchestrator.devstack import Stack, StackOptions, scratch_folder
-from tests.devstack.waiting import is_gone, wait_until
+from tests.support.waiting import is_gone, wait_until
+
+_AGENTS = ("examples.hello",)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def stack(events: list[str]) -> Iterator[Stack]:
         events.append(f"{name}: {detail}")
 
     with scratch_folder() as folder:
-        options = StackOptions(folder, concurrency=2, durable=False)
+        options = StackOptions(folder, concurrency=2, agents=_AGENTS, durable=False)
         with Stack(options, on_event=note) as running:
             yield running
 
@@ -88,7 +90,7 @@ def test_a_killed_worker_is_replaced(stack: Stack, events: list[str]) -> None:
 def test_it_stops_in_order_and_leaves_nothing() -> None:
     events: list[str] = []
     with scratch_folder() as folder:
-        options = StackOptions(folder, workers=2, durable=False)
+        options = StackOptions(folder, workers=2, agents=_AGENTS, durable=False)
         with Stack(
             options, on_event=lambda name, detail: events.append(f"{name}: {detail}")
         ) as stack:
@@ -97,10 +99,10 @@ def test_it_stops_in_order_and_leaves_nothing() -> None:
             events.clear()
         assert StackFile.read(folder) is None
     assert events == [
-        "flower: stopping",
         "beat: stopping",
-        "worker-2: stopping",
+        "flower: stopping",
         "worker-1: stopping",
+        "worker-2: stopping",
         "servers: stopping",
     ]
     assert all(is_gone(pid) for pid in running.values())

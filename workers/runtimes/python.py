@@ -46,7 +46,7 @@ class PythonRuntime:
             value = call(registered, Context(self._deps, host, run), run)
         except Stop:
             return outcome_of_stop(run)
-        except BaseException as error:  # noqa: BLE001  # whatever an agent raises is its failure
+        except BaseException as error:  # whatever an agent raises is its failure
             return outcome_of_stop(run) if run.stopped.is_set() else _failed(run, error)
         return self._completed(run, value)
 

@@ -40,10 +40,9 @@ def _is_constant(statement: ast.stmt) -> bool:
 
 def return_in_finally(node: ast.Try | ast.TryStar, _file: SourceFile) -> Iterator[Hit]:
     """A ``return`` in ``finally`` replaces the exception that was on its way."""
-    for statement in node.finalbody:
-        for inner in (statement, *own_nodes(statement)):
-            if isinstance(inner, ast.Return):
-                yield Hit(inner.lineno, HIGH, "return in finally drops the exception in flight")
+    for inner in own_nodes(ast.Module(node.finalbody, [])):
+        if isinstance(inner, ast.Return):
+            yield Hit(inner.lineno, HIGH, "return in finally drops the exception in flight")
 
 
 def raise_not_implemented(node: ast.Raise, _file: SourceFile) -> Iterator[Hit]:

@@ -1,0 +1,1 @@
+"""The tests: unit, gate, store, engine, acceptance, CLI, devstack, examples, architecture."""

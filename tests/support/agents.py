@@ -1,0 +1,110 @@
+"""Agents that worker processes of the tests run."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from orchestrator import AsyncContext, Context, RetryPolicy, agent
+
+
+@agent("add")
+def add(ctx: Context, a: int, b: int = 1) -> int:
+    """The smallest agent."""
+    return a + b
+
+
+@agent("echo")
+def echo(ctx: Context, **values: Any) -> dict[str, Any]:
+    """Gives back whatever it is given."""
+    return values
+
+
+@agent("whoami")
+def whoami(ctx: Context) -> dict[str, Any]:
+    """What an instance knows of itself."""
+    return {
+        "id": ctx.id,
+        "session": ctx.session,
+        "tenant": ctx.tenant,
+        "depth": ctx.depth,
+        "attempt": ctx.attempt,
+        "pid": os.getpid(),
+    }
+
+
+@agent("tree")
+def tree(ctx: Context, fan: int, depth: int) -> int:
+    """A tree of instances; answers how many there are in it."""
+    if depth == 0:
+        return 1
+    children = [ctx.spawn("tree", {"fan": fan, "depth": depth - 1}) for _ in range(fan)]
+    return 1 + int(sum(ctx.wait(children)))
+
+
+@agent("async-sum")
+async def async_sum(ctx: AsyncContext, numbers: list[int]) -> int:
+    """An `async def` agent with children."""
+    children = [await ctx.spawn("add", {"a": number, "b": 0}) for number in numbers]
+    return int(sum(await ctx.wait(children)))
+
+
+@agent("fail", retry=RetryPolicy(max_attempts=2, first_delay=0.05))
+def fail(ctx: Context, message: str = "as asked") -> None:
+    """Always fails."""
+    raise ValueError(message)
+
+
+@agent("fail-once", retry=RetryPolicy(max_attempts=3, first_delay=0.05))
+def fail_once(ctx: Context) -> int:
+    """Fails at its first attempt."""
+    if ctx.attempt == 1:
+        raise ConnectionError("the first time never works")
+    return ctx.attempt
+
+
+@agent("hold", retry=RetryPolicy(max_attempts=5))
+def hold(ctx: Context, ledger: str, until: str) -> int:
+    """Writes a line when it starts, and ends once the file `until` exists."""
+    note(ledger, f"{ctx.id} {ctx.attempt} {os.getpid()}")
+    while not Path(until).exists():
+        ctx.check()
+        time.sleep(0.005)
+    return ctx.attempt
+
+
+@agent("hold-tree", retry=RetryPolicy(max_attempts=5))
+def hold_tree(ctx: Context, ledger: str, until: str, fan: int) -> list[int]:
+    """Spawns `fan` of `hold` and waits for them."""
+    note(ledger, f"{ctx.id} {ctx.attempt} {os.getpid()}")
+    return list(
+        ctx.wait([ctx.spawn("hold", {"ledger": ledger, "until": until}) for _ in range(fan)])
+    )
+
+
+@agent("spin", retry=RetryPolicy.never())
+def spin(ctx: Context, ledger: str) -> None:
+    """Never looks whether it should stop."""
+    note(ledger, ctx.id)
+    while True:
+        pass
+
+
+@agent("leave-children")
+def leave_children(ctx: Context, ledger: str, until: str) -> str:
+    """Ends without waiting for its child."""
+    return ctx.spawn("hold", {"ledger": ledger, "until": until}).id
+
+
+@agent("not-json", retry=RetryPolicy.never())
+def not_json(ctx: Context) -> Any:
+    """Returns what cannot be stored."""
+    return {"when": {1, 2}}
+
+
+def note(ledger: str, line: str) -> None:
+    """Append one line, in one write, so that processes do not mix theirs."""
+    with Path(ledger).open("ab", buffering=0) as file:
+        file.write(f"{line}\n".encode())
