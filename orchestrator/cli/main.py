@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from orchestrator.cli import agents, doctor, output, processes
@@ -25,29 +24,18 @@ processes.add_to(app)
 agents.add_to(app)
 doctor.add_to(app)
 
-#: What the command exits with; also in docs/reference/cli.md.
-FAILED, USAGE, REFUSED, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 4, 130
+#: What the command exits with when it is not 0; also in docs/reference/cli.md. Usage errors
+#: (2) and Ctrl-C (130) are typer's.
+FAILED, REFUSED, UNAVAILABLE = 1, 3, 4
 
 
 def main() -> None:
     """Run the command line; errors of ours are one line, never a traceback."""
     try:
-        code = app(standalone_mode=False)
+        app()
     except OrchestratorError as error:
         output.error(error, as_json="--json" in sys.argv)
-        code = _exit_code(error)
-    except click.exceptions.Abort:
-        code = INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        sys.stderr.close()
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(_exit_code(error))
 
 
 def _exit_code(error: OrchestratorError) -> int:

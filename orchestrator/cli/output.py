@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,10 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.instance import Event, Instance, TreeNode
 from orchestrator.domain.lifecycle import State
 
-out = Console(soft_wrap=True)
+# What goes into a file or a pipe is not folded to the width of a terminal.
+_WIDE = None if sys.stdout.isatty() else 240
+
+out = Console(width=_WIDE)
 err = Console(stderr=True, soft_wrap=True)
 
 COLOURS = {
@@ -36,7 +40,7 @@ def as_json(value: Any) -> None:
 
 def line(text: str) -> None:
     """Print text as it is."""
-    out.print(text, markup=False, highlight=False)
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def error(problem: OrchestratorError, *, as_json: bool) -> None:
@@ -55,7 +59,7 @@ def instances(found: Sequence[Instance]) -> None:
     """Print instances as a table."""
     table = Table(box=None, pad_edge=False)
     for title in ("id", "agent", "state", "reason", "session", "attempt", "created"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, no_wrap=title == "id", overflow="ellipsis")
     for one in found:
         table.add_row(
             one.id,

@@ -43,7 +43,9 @@ def dev(
     modules = tuple(agents or settings.agents) or ("examples.hello", "examples.audit.agents")
     options = _stack_options(settings, modules, workers, concurrency, flower)
     with Stack(options, _tell) as stack:
-        output.out.print(_box(stack))
+        box = _box(stack)
+        # As wide as the URLs are: a cut one could not be copied.
+        output.out.print(box, width=max(output.out.width, _width(box)), soft_wrap=True)
         stack.wait()
 
 
@@ -139,7 +141,7 @@ def _stack_options(
 
 
 def _tell(name: str, detail: str) -> None:
-    output.err.output.line(f"[dim]{name:>10}[/] {detail}", highlight=False)
+    output.err.print(f"[dim]{name:>10}[/] {detail}", highlight=False)
 
 
 def _box(stack: Stack) -> Panel:
@@ -152,3 +154,7 @@ def _box(stack: Stack) -> Panel:
         "Stop:       Ctrl-C",
     ]
     return Panel("\n".join(rows), title="orchestrator", expand=False)
+
+
+def _width(box: Panel) -> int:
+    return 4 + max(len(row) for row in str(box.renderable).splitlines())

@@ -25,7 +25,7 @@ def password(folder: Path, name: str) -> str:
     """The password called `name` of this folder; invented at the first call, then kept."""
     path = folder / f"{name}.password"
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(24))
+        write_private(path, secrets.token_urlsafe(12))
     return path.read_text()
 
 

@@ -15,7 +15,7 @@ from examples.audit.findings import Finding, Severity
 from examples.audit.review import Review, review
 from examples.audit.rules import RULES
 from examples.audit.source import SourceFile, parse
-from orchestrator import Event, Instance, State, TreeNode
+from orchestrator import Event, Instance, Priority, RetryPolicy, State, TreeNode
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -80,8 +80,6 @@ def execution(identity: str, *busy: tuple[float, float], **changes: Any) -> Exec
 
 def instance(identity: str, **changes: Any) -> Instance:
     """A completed instance of the product's own type."""
-    from orchestrator import Priority, RetryPolicy
-
     plain = Instance(
         id=identity,
         agent="audit.files",

@@ -95,7 +95,9 @@ def test_the_results_of_all_agents_stay_below_the_bound() -> None:
 
 
 def test_a_review_s_arguments_stay_below_the_bound() -> None:
-    assert 2 * FINDINGS_BYTES < PAYLOAD_BYTES
+    kept, _ = fit([finding(path=LONGEST, line=n) for n in range(5_000)], FINDINGS_BYTES)
+    args = {"source": LONGEST, "folder": LONGEST, "findings": [one.to_json() for one in kept]}
+    assert json_size(args) < PAYLOAD_BYTES
 
 
 def test_counts_are_of_everything_and_not_of_what_fits() -> None:

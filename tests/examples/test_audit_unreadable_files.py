@@ -15,10 +15,10 @@ from examples.audit.findings import Finding, json_size
 from examples.audit.source import MAX_FILE_BYTES, SourceFile, decode, parse
 
 WORDS = [
-    "def f(a=[]):", "class C:", "\n    ", "\n", "try:", "except:", "pass", "(", ")", "[", "{",
-    '"""', "# TODO", "import os", "return", "é", "\x00", "\x0c", "\\", "match x:", "f'{x!r", "lambda",
-    "\t",
-]  # fmt: skip  # a bag of words
+    *("def f(a=[]):", "class C:", "try:", "except:", "match x:", "while 1:", "async ", "lambda"),
+    *("\n", "\n    ", "\t", "\x0c", "\x00", "\\", "(", ")", "[", "{", "'", '"""', "f'{x!r", "é"),
+    *("# TODO", "import os", "return", "yield", "pass", "@", ":=", "*", "0x", "1e999"),
+]
 
 
 @given(st.binary(max_size=400))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,12 @@ def leave_children(ctx: Context, ledger: str, until: str) -> str:
 def not_json(ctx: Context) -> Any:
     """Returns what cannot be stored."""
     return {"when": {1, 2}}
+
+
+@agent("kill-worker")
+def kill_worker(ctx: Context) -> None:
+    """Takes its whole worker process with it."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def note(ledger: str, line: str) -> None:
