@@ -15,8 +15,11 @@ from orchestrator import bootstrap
 from orchestrator.admission.keys import queue_name
 from orchestrator.config.settings import Settings
 from orchestrator.engine import rebuild
+from orchestrator.transport.publisher import Publisher
 from workers import process
 from workers.app import HOUSEKEEPING, app
+from workers.intake import Intake
+from workers.relay import Relay
 from workers.schedule import schedule
 
 log = structlog.get_logger("orchestrator.worker")
@@ -52,13 +55,22 @@ def keep_house(settings: Settings) -> int:
     # Nothing has to be remembered between starts: rounds are claimed by server time.
     beat = EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler")
 
+    threads: list[Intake | Relay] = [Intake(this.deps, settings.database_url or "")]
+    if settings.broker_url:
+        publisher = Publisher(settings.broker_url, app.conf.broker_transport_options)
+        threads.append(Relay(this.deps.gate, publisher))
+
     @signals.worker_ready.connect(weak=False)
     def ready(**_: Any) -> None:
         beat.start()
+        for thread in threads:
+            thread.start()
         process.announce_ready()
 
     code = _celery_worker(settings, name, HOUSEKEEPING, 2)
     beat.stop()
+    for thread in threads:
+        thread.close()
     return code
 
 

@@ -222,6 +222,20 @@ class Gate:
         """Open a rebuilt gate."""
         return bool(self._run("finish_rebuild", token=token))
 
+    # --- the outbox, where the broker is not this Redis -----------------------------------
+
+    def take_outbox(self, patience: float, most: int = 100) -> list[str]:
+        """Up to `most` messages to be published, oldest first; waits for the first one."""
+        outbox = key(self.name, "outbox")
+        first = self._call(self.redis.brpop, [outbox], patience)
+        if first is None:
+            return []
+        return [first[1], *(self._call(self.redis.rpop, outbox, most - 1) or [])]
+
+    def return_outbox(self, texts: Sequence[str]) -> None:
+        """Put messages that could not be published back where they were."""
+        self._call(self.redis.rpush, key(self.name, "outbox"), *reversed(texts))
+
     # --- reading --------------------------------------------------------------------------
 
     def workers(self) -> dict[str, dict[str, int]]:

@@ -6,25 +6,19 @@ delivered twice, late, or after a cancellation runs nothing.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import structlog
 
-from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Run, Running, StopReason
 from orchestrator.store.store import Ending
 
-T = TypeVar("T")
 log = structlog.get_logger("orchestrator.execute")
-
-#: Seconds for which an end is offered again to a server that does not answer.
-SETTLE_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class Host:
 
 def execute(deps: Deps, host: Host, instance_id: str, attempt: int) -> None:
     """Do all that a message `(instance_id, attempt)` asks for."""
-    instance = _insist(lambda: deps.store.begin(instance_id, attempt, host.worker))
+    instance = insist(lambda: deps.store.begin(instance_id, attempt, host.worker))
     if instance is None:
         _turn_away(deps, instance_id, attempt)
         return
@@ -99,7 +93,7 @@ def finish(deps: Deps, run: Run, outcome: Outcome) -> None:
             _hand_back(deps, run, Reason.WORKER_STOPPED)
         case Stopped():
             # Its row is not this attempt's to write any more.
-            _insist(lambda: deps.gate.release(run.id, run.attempt))
+            insist(lambda: deps.gate.release(run.id, run.attempt))
 
 
 def abandon(deps: Deps, running: Running, run: Run) -> None:
@@ -135,10 +129,10 @@ def _may_retry(instance: Instance, failed: Failed) -> bool:
 
 
 def _settle(deps: Deps, run: Run, ending: Ending) -> None:
-    below = _insist(lambda: deps.store.settle(run.id, run.attempt, ending))
+    below = insist(lambda: deps.store.settle(run.id, run.attempt, ending))
     if below:
-        _insist(lambda: deps.gate.cancel(below))
-    _insist(lambda: deps.gate.release(run.id, run.attempt))
+        insist(lambda: deps.gate.cancel(below))
+    insist(lambda: deps.gate.release(run.id, run.attempt))
 
 
 def _hand_back(
@@ -150,31 +144,12 @@ def _hand_back(
     failed: bool = False,
     delay: float = 0.0,
 ) -> None:
-    kept = _insist(
+    kept = insist(
         lambda: deps.store.hand_back(
             run.id, run.attempt, reason, error=error, failed=failed, delay=delay
         )
     )
     if kept:
-        _insist(lambda: deps.gate.requeue(run.instance, run.attempt, delay))
+        insist(lambda: deps.gate.requeue(run.instance, run.attempt, delay))
     else:
-        _insist(lambda: deps.gate.release(run.id, run.attempt))
-
-
-def _insist(action: Callable[[], T]) -> T:
-    """The action's answer, repeating it while a server does not answer.
-
-    Safe because every action is fenced or may happen twice. After `SETTLE_PATIENCE` seconds the
-    error is the caller's; the lease then runs out and the instance is tried again elsewhere.
-    """
-    give_up_at = time.monotonic() + SETTLE_PATIENCE
-    pause = 0.05
-    while True:
-        try:
-            return action()
-        except Unavailable as error:
-            if time.monotonic() > give_up_at:
-                raise
-            log.warning("run.server_unavailable", error=error.code, retry_in=pause)
-        time.sleep(pause)
-        pause = min(pause * 2, 2.0)
+        insist(lambda: deps.gate.release(run.id, run.attempt))

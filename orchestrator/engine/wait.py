@@ -15,6 +15,7 @@ from orchestrator.domain.errors import InstanceNotFound, ResultPending
 from orchestrator.domain.instance import Instance
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host
+from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Run, Stop, StopReason
 
 #: Seconds between looks of a waiter that hears nothing: hints may be lost.
@@ -46,15 +47,15 @@ def wait_ended(
                     raise ResultPending(pending, timeout or 0.0)
                 bell.wait(min(left, LOOK_AGAIN))
                 bell.clear()
-                pending = _pending(deps, pending)
-    found = deps.store.get_many(ids)
+                pending = insist(lambda: _pending(deps, ids))
+    found = insist(lambda: deps.store.get_many(ids))
     return [found[one] for one in ids]
 
 
 def wait_suspended(deps: Deps, host: Host, run: Run, ids: Sequence[str]) -> list[Instance]:
     """Like `wait_ended`, for a running attempt: without a slot while it waits."""
     run.check()
-    if not _pending(deps, ids):
+    if not insist(lambda: _pending(deps, ids)):
         return wait_ended(deps, ids)
     _suspend(deps, host, run)
     with host.running.parked(run):
@@ -72,17 +73,17 @@ def _pending(deps: Deps, ids: Sequence[str]) -> list[str]:
 
 
 def _suspend(deps: Deps, host: Host, run: Run) -> None:
-    if not deps.store.suspend(run.id, run.attempt):
+    if not insist(lambda: deps.store.suspend(run.id, run.attempt)):
         raise _fenced(run)
-    deps.gate.suspend(run.id, run.attempt, host.worker)
+    insist(lambda: deps.gate.suspend(run.id, run.attempt, host.worker))
 
 
 def _resume(deps: Deps, host: Host, run: Run) -> None:
     """Get a slot again and go on as a new attempt."""
-    if not deps.store.resume(run.id, run.attempt):
+    if not insist(lambda: deps.store.resume(run.id, run.attempt)):
         raise _fenced(run)
     attempt = _wait_for_slot(deps, host, run)
-    if deps.store.begin(run.id, attempt, host.worker) is None:
+    if insist(lambda: deps.store.begin(run.id, attempt, host.worker)) is None:
         raise _fenced(run)
     run.attempt = attempt
     run.check()
@@ -92,14 +93,14 @@ def _wait_for_slot(deps: Deps, host: Host, run: Run) -> int:
     """The number of the new attempt once the gate has given it a slot."""
     channel = deps.gate.channel("granted", host.worker)
     with deps.notifier.bell([channel]) as bell, run.waking(bell):
-        seen = deps.gate.resume(run.id, run.attempt)
+        seen = insist(lambda: deps.gate.resume(run.id, run.attempt))
         while not (seen.place == "dispatched" and seen.attempt > run.attempt):
             run.check()
             if not seen.place:
                 raise _fenced(run)
             bell.wait(LOOK_AGAIN)
             bell.clear()
-            seen = deps.gate.glance(run.id)
+            seen = insist(lambda: deps.gate.glance(run.id))
         return seen.attempt
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg_errors
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from orchestrator.domain.errors import SchemaOutdated, StoreUnavailable
 
@@ -113,7 +113,9 @@ def _translated() -> Iterator[None]:
         yield
     except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn) as error:
         raise SchemaOutdated(str(error).splitlines()[0]) from error
-    except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
-        if isinstance(error, pg_errors.DeadlockDetected | pg_errors.SerializationFailure):
-            raise
+    except (
+        psycopg.OperationalError,  # also deadlocks and timeouts: repeating helps
+        psycopg.InterfaceError,  # the connection was lost before
+        pg_errors.ReadOnlySqlTransaction,  # a standby, for a moment after a failover
+    ) as error:
         raise unavailable(error) from error

@@ -23,6 +23,9 @@ from orchestrator.store.statements import statement
 #: A connection of a caller, with a transaction of its own open.
 CallersConnection = sqlalchemy.Connection
 
+#: The channel on which a spawn in a caller's transaction is announced by its commit.
+SPAWNED = "orchestrator_spawned"
+
 #: Sorts before every id: where a walk in pages begins.
 BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
@@ -87,10 +90,13 @@ class Store:
         """Write the row inside the caller's own open transaction."""
         values = {**_record_values(new), "retry": json.dumps(new.retry.to_dict())}
         try:
-            result = connection.exec_driver_sql(statement(_record_name(new)), values)
+            recorded = connection.exec_driver_sql(statement(_record_name(new)), values).first()
         except sa_exc.IntegrityError as error:
             raise _another_tenant(new) from error
-        return result.first() is not None
+        if recorded is not None:
+            announcement = {"channel": SPAWNED, "id": new.id}
+            connection.exec_driver_sql(statement("announce"), announcement)
+        return recorded is not None
 
     # --- an attempt -----------------------------------------------------------------------
 

@@ -63,8 +63,8 @@ def test_an_agent_that_kills_its_workers_is_given_up(
     start.beat()
     handle = orchestrator.spawn("kill-worker")
     for _ in range(3):
-        worker = start.worker()
-        wait_until(lambda: worker.process.poll() is not None, "the agent has killed its worker")
+        process = start.worker().process
+        process.wait(timeout=20)  # the agent kills it
     with pytest.raises(AgentFailed) as caught:
         handle.result(timeout=20)
     assert caught.value.code == "LEASE_EXPIRED"

@@ -37,6 +37,10 @@ FROM parent
 ON CONFLICT DO NOTHING
 RETURNING id;
 
+-- name: announce
+-- Delivered when the transaction commits, and not at all if it does not.
+SELECT pg_notify(%(channel)s, %(id)s);
+
 -- name: begin
 -- Only a newer attempt than any before may begin, so a second delivery finds nothing.
 UPDATE instances
