@@ -30,7 +30,7 @@ def work(settings: Settings, pool: str, concurrency: int) -> int:
     bootstrap.import_agents(settings.agents)
     name = process.new_name(pool)
     this = process.start_agents(settings, name, pool, concurrency)
-    rebuild.configure(this.deps)
+    rebuild.reconfigure(this.deps)
 
     @signals.worker_ready.connect(weak=False)
     def ready(**_: Any) -> None:
@@ -50,7 +50,7 @@ def keep_house(settings: Settings) -> int:
     """Run beat and the small worker that does what beat starts, in one process."""
     name = process.new_name(HOUSEKEEPING)
     this = process.start_housekeeping(settings, name)
-    rebuild.configure(this.deps)
+    rebuild.reconfigure(this.deps)
     app.conf.beat_schedule = schedule(settings)
     # Nothing has to be remembered between starts: rounds are claimed by server time.
     beat = EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler")

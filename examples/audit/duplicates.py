@@ -33,6 +33,7 @@ MAX_FINGERPRINTS = 2_000
 _MODULUS = (1 << 61) - 1
 _BASE = 1_000_003
 _POSITION_BITS = 24
+_MARK = (1 << 48) - 1
 _SKIPPED = frozenset(
     {token.COMMENT, token.NL, token.NEWLINE, token.INDENT, token.DEDENT, token.ENDMARKER}
 )
@@ -41,8 +42,8 @@ _SKIPPED = frozenset(
 class Fingerprint(NamedTuple):
     """One run of tokens that was chosen to stand for its neighbourhood."""
 
-    #: Hash of the run, as hexadecimal digits (JSON numbers are not exact above 2^53).
-    mark: str
+    #: Hash of the run, 48 bits.
+    mark: int
     first_line: int
     last_line: int
 
@@ -67,7 +68,7 @@ def fingerprints(file: SourceFile) -> list[Fingerprint]:
     tokens = list(_significant(file))
     hashes = _run_hashes([crc32(text.encode("utf-8", "replace")) for text, _ in tokens])
     runs = [i for i in _winnow(hashes) if _is_code(tokens[i : i + RUN])][:MAX_FINGERPRINTS]
-    return [Fingerprint(f"{hashes[i]:x}", tokens[i][1], tokens[i + RUN - 1][1]) for i in runs]
+    return [Fingerprint(hashes[i] & _MARK, tokens[i][1], tokens[i + RUN - 1][1]) for i in runs]
 
 
 def _is_code(run: list[tuple[str, int]]) -> bool:
@@ -132,7 +133,7 @@ def overlaps(marks: dict[str, list[Fingerprint]]) -> list[Overlap]:
 
 def _related(marks: dict[str, list[Fingerprint]]) -> list[tuple[str, str]]:
     """The pairs of files that share a fingerprint at all: few of all possible pairs."""
-    holders: dict[str, set[str]] = {}
+    holders: dict[int, set[str]] = {}
     for path, prints in marks.items():
         for one in prints:
             holders.setdefault(one.mark, set()).add(path)

@@ -54,6 +54,11 @@ class Finding:
     #: Measured value over the allowed one, so that rules of different units can be ranked.
     excess: float = 1.0
 
+    @property
+    def place(self) -> str:
+        """``path:line``, or only the path when the whole file is meant."""
+        return f"{self.path}:{self.line}" if self.line else self.path
+
     def to_json(self) -> JsonObject:
         """The finding as a JSON object, without the fields that are at their default."""
         data: JsonObject = {

@@ -169,13 +169,12 @@ def _finding_row(finding: Finding) -> Markup:
         "span", f"{_MARKS[severity]} {severity.value}", class_=f"badge sev-{severity.value}"
     )
     symbol = tag("div", finding.symbol, class_="note") if finding.symbol else None
-    place = finding.path + (f":{finding.line}" if finding.line else "")
     rule = tag("code", finding.rule, class_="rule", title=ABOUT.get(finding.rule, ""))
     return tag(
         "tr",
         tag("td", badge),
         tag("td", finding.message, " ", rule),
-        tag("td", tag("code", place), symbol),
+        tag("td", tag("code", finding.place), symbol),
         data_severity=severity.value,
     )
 

@@ -115,7 +115,7 @@ def _rules(result: AuditResult) -> Iterator[str]:
 def _findings(result: AuditResult) -> Iterator[str]:
     findings = [Finding.from_json(data) for data in result["findings"][:LISTED_FINDINGS]]
     total = sum(by_severity(result["tally"]).values())
-    rows = [(f.severity.value, f.rule, f"{f.path}:{f.line}", f.symbol, f.message) for f in findings]
+    rows = [(f.severity.value, f.rule, f.place, f.symbol, f.message) for f in findings]
     yield from (f"## Most important findings ({len(findings)} of {total:,})", "")
     yield from table(("Severity", "Rule", "Where", "In", "Finding"), rows)
 

@@ -26,8 +26,8 @@ from examples.audit.findings import (
 
 #: Bytes of findings in the result of one agent.
 FINDINGS_BYTES = 96 * 1024
-#: Fingerprints in one result, some 40 bytes each.
-MAX_MARKS = 2_500
+#: Fingerprints in one result, some 24 bytes each.
+MAX_MARKS = 4_000
 #: Durations of spawn calls in the root's result; more are thinned out evenly.
 MAX_TIMINGS = 2_000
 
@@ -41,8 +41,8 @@ class FilesResult(TypedDict):
     findings: list[JsonObject]
     #: Findings that did not fit.
     cut: int
-    #: For each path its fingerprints ``[mark, first line, last line]``.
-    marks: dict[str, list[list[str | int]]]
+    #: For each path its fingerprints in the form of `packed`.
+    marks: dict[str, str]
 
 
 class ReviewResult(TypedDict):
@@ -108,17 +108,24 @@ def files_result(audits: Sequence[FileAudit]) -> FilesResult:
         "functions": sum(audit.functions for audit in audits),
         "findings": [finding.to_json() for finding in findings],
         "cut": cut,
-        "marks": {a.path: [list(mark) for mark in a.fingerprints[:share]] for a in audits},
+        "marks": {audit.path: packed(audit.fingerprints[:share]) for audit in audits},
     }
 
 
 def marks_of(results: Iterable[FilesResult]) -> dict[str, list[Fingerprint]]:
     """The fingerprints of all files of a folder, by path."""
-    return {
-        path: [Fingerprint(str(mark), int(first), int(last)) for mark, first, last in marks]
-        for result in results
-        for path, marks in result["marks"].items()
-    }
+    return {path: unpacked(marks) for result in results for path, marks in result["marks"].items()}
+
+
+def packed(marks: Iterable[Fingerprint]) -> str:
+    """Fingerprints as one string, ``mark:first:last ...``: many small lists would be slow."""
+    return " ".join(f"{mark:x}:{first}:{last}" for mark, first, last in marks)
+
+
+def unpacked(text: str) -> list[Fingerprint]:
+    """The fingerprints in a string that `packed` made."""
+    parts = (part.split(":") for part in text.split())
+    return [Fingerprint(int(mark, 16), int(first), int(last)) for mark, first, last in parts]
 
 
 def findings_of(results: Iterable[FilesResult | ReviewResult]) -> list[Finding]:

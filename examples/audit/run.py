@@ -25,7 +25,7 @@ from orchestrator import AgentCancelled, AgentFailed, Handle, Orchestrator, Resu
 #: Shortest time between two looks at the tree, in seconds.
 LOOK_EVERY = 0.25
 #: Looking may take at most this share of the time: a large tree is looked at less often.
-LOOK_SHARE = 0.05
+LOOK_SHARE = 0.1
 
 
 class NothingToAudit(ValueError):

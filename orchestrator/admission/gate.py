@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import redis
@@ -98,36 +99,41 @@ class Gate:
 
     def follow(self, new: NewInstance) -> str:
         """Start a recorded spawn or put it in line; answers its place."""
-        return cast(str, self._run("follow", **_follow_values(new)))
+        place, more = self._run("follow", **_follow_values(new))
+        self._pump_if(more)
+        return cast(str, place)
 
     def follow_many(self, news: Sequence[NewInstance]) -> list[str]:
         """`follow` for several in one round trip."""
-        return cast(list[str], self._run_many("follow", [_follow_values(new) for new in news]))
+        replies = self._run_many("follow", [_follow_values(new) for new in news])
+        self._pump_if(any(more for _, more in replies))
+        return [place for place, _ in replies]
 
     def withdraw(self, ids: Sequence[str]) -> None:
         """Give back what check-in held for spawns that will not be recorded."""
-        self._run_many("withdraw", [{"id": one} for one in ids])
+        self._pump_if(any(self._run_many("withdraw", [{"id": one} for one in ids])))
 
     # --- an attempt -----------------------------------------------------------------------
 
     def release(self, instance_id: str, attempt: int) -> None:
         """Free the slot of an attempt that has ended, and hand out the next."""
-        if self._run("release", id=instance_id, attempt=attempt):
-            self.pump()
+        self._pump_if(self._run("release", id=instance_id, attempt=attempt))
 
     def requeue(self, instance: Instance, attempt: int, delay: float = 0.0) -> None:
         """Put an instance back in line after its attempt, not before `delay` seconds."""
         values = _describe(instance) | {"attempt": attempt, "delay_ms": round(delay * 1000)}
-        if self._run("requeue", **values):
-            self.pump()
+        self._pump_if(self._run("requeue", **values))
 
     def suspend(self, instance_id: str, attempt: int, worker: str) -> bool:
         """Free the slot of an attempt that waits on a thread of this worker."""
-        return bool(self._run("suspend", id=instance_id, attempt=attempt, worker=worker))
+        done, more = self._run("suspend", id=instance_id, attempt=attempt, worker=worker)
+        self._pump_if(more)
+        return bool(done)
 
     def resume(self, instance_id: str, attempt: int) -> Glance:
         """Ask for a slot again; answers where the instance is now, and as which attempt."""
-        place, newest = self._run("resume", id=instance_id, attempt=attempt)
+        place, newest, more = self._run("resume", id=instance_id, attempt=attempt)
+        self._pump_if(more)
         return Glance(place, int(newest), "")
 
     def cancel(self, ids: Sequence[str]) -> None:
@@ -135,13 +141,16 @@ class Gate:
         more = False
         for start in range(0, len(ids), 500):
             more |= bool(self._run("cancel", ids=ids[start : start + 500]))
-        if more:
-            self.pump()
+        self._pump_if(more)
 
     def pump(self) -> None:
         """Hand out until there is no room or nobody waits."""
         while self._run("pump_now", budget=64):
             pass
+
+    def _pump_if(self, more: object) -> None:
+        if more:
+            self.pump()
 
     # --- workers and housekeeping ---------------------------------------------------------
 
@@ -172,14 +181,14 @@ class Gate:
         """Those of the ids that the gate knows nothing of."""
         return cast(list[str], self._run("unknown", ids=ids))
 
-    def adopt(self, instances: Sequence[Instance], delay: float = 0.0) -> None:
+    def adopt(self, instances: Sequence[Instance]) -> None:
         """Learn of live instances from their rows."""
         calls = [
             _describe(instance)
             | {
                 "attempt": instance.attempt,
                 "state": instance.state,
-                "delay_ms": round(delay * 1000),
+                "delay_ms": _milliseconds_until(instance.not_before),
                 "worker": instance.worker or "",
             }
             for instance in instances
@@ -213,8 +222,18 @@ class Gate:
         }
         self._run("configure", fields=[part for pair in fields.items() for part in pair])
 
+    def refresh_flows(self) -> None:
+        """Put every flow where it belongs now, and hand out what then has room."""
+        cursor, again = "0", False
+        while True:
+            cursor, more = self._run("refresh_flows", cursor=cursor, count=100)
+            again = again or bool(more)
+            if cursor == "0":
+                break
+        self._pump_if(again)
+
     def begin_rebuild(self, token: str, hold: float) -> str:
-        """Claim the rebuilding of an empty gate: `ready`, `yours` or `busy`."""
+        """Claim the rebuilding of an empty gate: `ready`, `yours`, `held` or `busy`."""
         reply = self._run("begin_rebuild", token=token, hold_ms=round(hold * 1000))
         return cast(str, reply)
 
@@ -292,9 +311,13 @@ class Gate:
             return self.redis.eval(script.source, 1, self._tag, *arguments)  # type: ignore[arg-type]  # numbers too
 
     def _pipeline(self, script: Script, calls: list[list[object]]) -> list[Any]:
-        # Loading first costs a round trip of its own only until the server has the script.
-        if not self.redis.script_exists(script.sha)[0]:
+        try:
+            return self._pipeline_loaded(script, calls)
+        except NoScriptError:
             self.redis.script_load(script.source)
+            return self._pipeline_loaded(script, calls)
+
+    def _pipeline_loaded(self, script: Script, calls: list[list[object]]) -> list[Any]:
         with self.redis.pipeline(transaction=False) as pipe:
             for arguments in calls:
                 pipe.evalsha(script.sha, 1, self._tag, *arguments)  # type: ignore[arg-type]  # numbers too
@@ -370,6 +393,11 @@ def _describe(instance: Instance | NewInstance) -> dict[str, object]:
         "agent": instance.agent,
         "priority": int(instance.priority),
     }
+
+
+def _milliseconds_until(time: datetime | None) -> int:
+    """How long to wait by this process's clock; only the length of a backoff hangs on it."""
+    return 0 if time is None else max(0, round((time - datetime.now(UTC)).total_seconds() * 1000))
 
 
 def _check_in_values(new: NewInstance, on_limit: str) -> dict[str, object]:

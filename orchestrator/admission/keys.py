@@ -20,7 +20,7 @@ KEYS: dict[str, str] = {
     "instance": ":instance:",
     # zset id -> expiry: the slots. A slot is held exactly as long as its lease is here.
     "leases": ":leases",
-    # sets of the ids in `leases`, by <session>, <tenant>, <pool>
+    # sets of the ids in `leases`, by <tree>, <tenant>, <pool>; a tree is a session in its tenant
     "slots_session": ":slots:session:",
     "slots_tenant": ":slots:tenant:",
     "slots_pool": ":slots:pool:",
@@ -29,8 +29,9 @@ KEYS: dict[str, str] = {
     # zset id -> since: everything that counts against a queue bound, in all and by <tenant>
     "backlog": ":backlog",
     "backlog_tenant": ":backlog:tenant:",
-    # zset id -> rank: the waiting instances of one <pool>:<session>
+    # zset id -> rank: the waiting instances of one <pool tree>; set: the flows there are
     "flow": ":flow:",
+    "flows": ":flows",
     # zset session -> rank of its first: sessions of <pool>:<tenant> that have room
     "sessions": ":sessions:",
     # zset tenant -> rank of its first: tenants of <pool> that have room

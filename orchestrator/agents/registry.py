@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from orchestrator.domain.errors import ConfigurationError
-from orchestrator.domain.instance import AgentSpec
+from orchestrator.domain.instance import LONGEST_TIMEOUT, AgentSpec
 from orchestrator.domain.names import is_identifier
 from orchestrator.domain.retry import RetryPolicy
 
@@ -91,8 +91,11 @@ def agent(
             f"@agent({name!r}, pool={pool!r}): use 1 to 100 letters, digits and _ . / - , "
             'beginning with a letter or digit, as in @agent("summarise").'
         )
-    if timeout is not None and not timeout > 0:
-        raise ConfigurationError(f"@agent({name!r}, timeout={timeout!r}): must be above 0 seconds.")
+    if timeout is not None and not 0 < timeout <= LONGEST_TIMEOUT:
+        raise ConfigurationError(
+            f"@agent({name!r}, timeout={timeout!r}): must be above 0 and up to "
+            f"{LONGEST_TIMEOUT:g} seconds."
+        )
 
     def register(function: Function) -> Function:
         parameters, required, takes_any = _parameters(name, function)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import typer
 
@@ -31,6 +32,8 @@ FAILED, REFUSED, UNAVAILABLE = 1, 3, 4
 
 def main() -> None:
     """Run the command line; errors of ours are one line, never a traceback."""
+    # Agents are imported from the folder one is in, as with `python -m` and Celery's own commands.
+    sys.path.insert(0, str(Path.cwd()))
     try:
         app()
     except OrchestratorError as error:

@@ -97,8 +97,13 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("demo-report"),
 ) -> None:
     """Audit a real code base with a tree of agents, on a stack of its own."""
-    from examples.audit.run import default_source, run_audit
-
+    try:
+        from examples.audit.run import default_source, run_audit
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "The demo is part of the repository, not of the installed package: run `make demo` in "
+            "a clone of it."
+        ) from None
     settings = Settings.load()
     options = _stack_options(settings, ("examples.audit.agents",), 1, None, flower=True)
     with Stack(options, _tell) as stack:

@@ -15,7 +15,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.domain.errors import InstanceNotFound, InvalidRequest
 from orchestrator.domain.ids import parse_id
 from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
-from orchestrator.domain.lifecycle import State
+from orchestrator.domain.lifecycle import STORED, State
 from orchestrator.domain.priority import Priority
 from orchestrator.engine import cancel, spawn, wait
 from orchestrator.engine.deps import Deps
@@ -120,10 +120,15 @@ class Orchestrator:
         limit: int = 100,
     ) -> list[Instance]:
         """The newest instances that match all filters given, newest first."""
-        if state is not None and state not in set(State):
+        if state is not None and state not in STORED:
+            names = ", ".join(STORED)
             raise InvalidRequest(
-                "INVALID_STATE", f"{state!r} is not a state. Choose one of: {', '.join(State)}."
+                "INVALID_STATE",
+                f"{state!r} is not a state to list by. Choose one of: {names}. (An instance that "
+                "has been handed out but not begun is listed as queued.)",
             )
+        if limit < 1:
+            raise InvalidRequest("INVALID_LIMIT", f"The limit is {limit}; it must be at least 1.")
         return self._deps.store.list(
             session=session, tenant=tenant, state=state, agent=agent, limit=limit
         )

@@ -1,9 +1,10 @@
-"""All settings in one validated object, from the environment, `.env` or `orchestrator.toml`."""
+"""All settings in one validated object, from the environment or `orchestrator.toml`."""
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -32,12 +33,15 @@ class Settings(BaseSettings):
         toml_file="orchestrator.toml",
         extra="forbid",
         frozen=True,
+        allow_inf_nan=False,
     )
 
     #: Redis: the gate and, unless `broker_url` is set, the Celery broker
-    redis_url: str | None = Field(default=None, repr=False)
+    redis_url: str | None = Field(default=None, repr=False, pattern=r"^(redis|rediss|unix)://")
     #: PostgreSQL
-    database_url: str | None = Field(default=None, repr=False)
+    database_url: str | None = Field(
+        default=None, repr=False, pattern=r"^postgres(ql)?(\+psycopg)?://"
+    )
     #: another Celery broker; messages then go through a relay
     broker_url: str | None = Field(default=None, repr=False)
     #: where the embedded stack keeps its data and writes where it listens
@@ -56,7 +60,7 @@ class Settings(BaseSettings):
     heartbeat: float = Field(default=3.0, gt=0)
     lease: float = Field(default=15.0, gt=0)
     #: seconds until an instance that was handed out but not begun is handed out again
-    dispatch_timeout: float = Field(default=30.0, gt=0)
+    dispatch_timeout: float = Field(default=15.0, gt=0)
     #: seconds a stopping worker waits for running instances before it hands them back
     shutdown_grace: float = Field(default=5.0, ge=0)
 
@@ -69,7 +73,7 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(default=16, gt=0)
     #: whether workers send the events that Flower shows
     task_events: bool = True
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     @field_validator("agents", mode="before")
     @classmethod
@@ -95,6 +99,8 @@ class Settings(BaseSettings):
         """The settings, or a `ConfigurationError` that names each key and value at fault."""
         try:
             settings = cls(**overrides)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"orchestrator.toml is not valid TOML: {error}.") from None
         except ValidationError as error:
             faults = "; ".join(
                 f"{'.'.join(map(str, fault['loc']))} = {fault.get('input')!r}: {fault['msg']}"

@@ -11,6 +11,9 @@ from orchestrator.domain.lifecycle import State
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.retry import RetryPolicy
 
+#: Seconds; an attempt that takes longer has surely hung.
+LONGEST_TIMEOUT = 30 * 86_400.0
+
 
 @dataclass(frozen=True)
 class AgentSpec:
@@ -110,6 +113,8 @@ class Instance:
     error: dict[str, Any] | None
     #: the worker process that began it last
     worker: str | None
+    #: it is queued, but not to start before this time
+    not_before: datetime | None
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -118,6 +123,7 @@ class Instance:
         """The instance as JSON."""
         return asdict(self) | {
             "priority": self.priority.label,
+            "not_before": _text(self.not_before),
             "created_at": _text(self.created_at),
             "started_at": _text(self.started_at),
             "ended_at": _text(self.ended_at),

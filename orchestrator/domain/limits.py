@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -23,3 +23,9 @@ class Limits:
     tenant_queue: int = 10_000
     #: queued in all
     global_queue: int = 100_000
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, least = getattr(self, field.name), int(field.name != "max_depth")
+            if value < least:
+                raise ValueError(f"{field.name} is {value}; it must be at least {least}")

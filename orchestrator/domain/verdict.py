@@ -32,7 +32,8 @@ class Verdict:
     decision: Decision
     #: why it was refused
     refusal: Refusal | None = None
-    #: which bound was met: `depth`, `session`, `tenant`, `pool`, `global`
+    #: which bound was met: `depth`, `session`, `tenant`, `pool`, `global`, or `workers` for
+    #: what the live workers of the pool offer
     scope: str = ""
     limit: int | None = None
     current: int | None = None
@@ -42,22 +43,27 @@ class Verdict:
     def to_error(self) -> SpawnRefused:
         """The refusal as the exception that callers meet."""
         assert self.refusal is not None
+        key = "NO_WORKER" if self.scope == "workers" and not self.limit else self.refusal
         return SpawnRefused(
             self.refusal,
-            _WORDS[self.refusal].format(verdict=self),
+            _WORDS[key].format(verdict=self),
             limit=self.limit,
             current=self.current,
             retry_after=self.retry_after,
         )
 
 
-_WORDS = {
+_WORDS: dict[str, str] = {
+    "NO_WORKER": (
+        "No live worker offers a slot to this pool. Start one (`orchestrator worker`), or spawn "
+        'with on_limit="queue" to wait for one.'
+    ),
     Refusal.MAX_DEPTH_EXCEEDED: (
         "This spawn would stand at depth {verdict.current}; at most {verdict.limit} is allowed. "
         "Let an agent nearer to the root spawn it, or raise ORCHESTRATOR_LIMITS__MAX_DEPTH."
     ),
     Refusal.CONCURRENT_LIMIT: (
-        "{verdict.current} of {verdict.limit} slots of the {verdict.scope} are in use. Repeat "
+        "{verdict.current} of {verdict.limit} slots ({verdict.scope}) are in use. Repeat "
         'after {verdict.retry_after:g} s, or spawn with on_limit="queue" to wait in line.'
     ),
     Refusal.QUEUE_FULL: (

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from orchestrator.domain.errors import InvalidSpawn
 from orchestrator.domain.instance import AgentSpec
 
-#: Seconds after which an unknown name is looked up again.
-FRESH = 2.0
+#: Seconds for which what was read is taken as true, and between looks for an unknown name.
+FRESH = 10.0
+LOOK_AGAIN = 1.0
 
 
 class Catalogue:
@@ -28,17 +29,17 @@ class Catalogue:
 
     def find(self, name: str) -> AgentSpec:
         """The agent of this name, or `InvalidSpawn` with the names that are near."""
-        spec = self._local.get(name) or self._recorded.get(name)
+        spec = self._local.get(name)
         if spec is None:
-            self._refresh()
+            self._refresh(FRESH if name in self._recorded else LOOK_AGAIN)
             spec = self._recorded.get(name)
         if spec is None:
             raise InvalidSpawn("UNKNOWN_AGENT", self._unknown(name))
         return spec
 
-    def _refresh(self) -> None:
+    def _refresh(self, oldest: float) -> None:
         with self._lock:
-            if time.monotonic() - self._read_at > FRESH:
+            if time.monotonic() - self._read_at > oldest:
                 self._recorded = self._read()
                 self._read_at = time.monotonic()
 

@@ -9,13 +9,16 @@ from typing import Any
 from orchestrator.domain import payload
 from orchestrator.domain.errors import InvalidSpawn
 from orchestrator.domain.ids import new_id
-from orchestrator.domain.instance import AgentSpec, NewInstance, Parent, SpawnRequest
+from orchestrator.domain.instance import (
+    LONGEST_TIMEOUT,
+    AgentSpec,
+    NewInstance,
+    Parent,
+    SpawnRequest,
+)
 from orchestrator.domain.names import check_identifier, check_label
 from orchestrator.domain.priority import parse_priority
 from orchestrator.engine.deps import Deps
-
-#: Seconds; a longer attempt has surely hung.
-LONGEST_TIMEOUT = 30 * 86_400.0
 
 
 def prepare(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> NewInstance:

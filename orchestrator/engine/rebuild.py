@@ -32,7 +32,8 @@ def run_once(deps: Deps) -> Report:
             deps.gate.adopt(page)
             adopted += len(page)
             after = page[-1].id
-            if deps.gate.begin_rebuild(token, HOLD) != "yours":
+            # Anything else means that Redis was emptied again: the next caller starts over.
+            if deps.gate.begin_rebuild(token, HOLD) != "held":
                 return Report("rebuild", adopted=adopted)
         opened = deps.gate.finish_rebuild(token)
         log.info("gate.rebuilt", instances=adopted, opened=opened)
@@ -44,3 +45,9 @@ def run_once(deps: Deps) -> Report:
 def configure(deps: Deps) -> None:
     """Write this process's limits and times into the gate."""
     deps.gate.configure(deps.limits, lease=deps.lease, dispatch=deps.dispatch, outbox=deps.outbox)
+
+
+def reconfigure(deps: Deps) -> None:
+    """The same for an open gate: whoever has room by the new limits is woken."""
+    configure(deps)
+    deps.gate.refresh_flows()

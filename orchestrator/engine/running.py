@@ -142,13 +142,15 @@ class Running:
     @contextmanager
     def parked(self, run: Run) -> Iterator[None]:
         """While inside, the run's thread only waits: the pool may run another in its place."""
-        run.is_parked = True
+        run.is_parked, left = True, run.deadline - time.monotonic()
+        # An attempt's timeout counts the time it runs, not the time it waits.
+        run.deadline = float("inf")
         self._on_parked(+1)
         try:
             yield
         finally:
             self._on_parked(-1)
-            run.is_parked = False
+            run.is_parked, run.deadline = False, time.monotonic() + left
 
     def write_off(self, run: Run) -> None:
         """Forget a run whose code does not return; its thread counts as parked until it does."""

@@ -41,17 +41,18 @@ def spawn_many(deps: Deps, requests: Sequence[SpawnRequest]) -> list[str]:
     if not news:
         return []
     verdicts = deps.gate.check_in_many(news, [request.on_limit for request in requests])
-    refused = [verdict for verdict in verdicts if verdict.decision is Decision.REFUSED]
-    if refused:
-        deps.gate.withdraw([new.id for new in news])
-        raise refused[0].to_error()
-    recorded = _record_many(deps, news)
-    fresh = [new for new, made in zip(news, recorded, strict=True) if made]
-    deps.gate.withdraw([new.id for new, made in zip(news, recorded, strict=True) if not made])
-    _follow(deps, fresh)
-    return [
-        new.id if made else _earlier(deps, new).id for new, made in zip(news, recorded, strict=True)
-    ]
+    ids: dict[str, str] = {}
+    try:
+        for new, verdict in zip(news, verdicts, strict=True):
+            if verdict.decision is Decision.REFUSED:
+                ids[new.id] = _earlier_or_refuse(deps, new, verdict)
+        ids |= _record_many(deps, [new for new in news if new.id not in ids])
+    except BaseException:
+        _give_back(deps, news)
+        raise
+    _give_back(deps, [new for new in news if ids[new.id] != new.id])
+    _follow(deps, [new for new in news if ids[new.id] == new.id])
+    return [ids[new.id] for new in news]
 
 
 def spawn_within(
@@ -83,12 +84,13 @@ def _record(deps: Deps, new: NewInstance) -> bool:
     return recorded
 
 
-def _record_many(deps: Deps, news: Sequence[NewInstance]) -> list[bool]:
-    try:
-        return deps.store.record_many(news)
-    except BaseException:
-        _give_back(deps, news)
-        raise
+def _record_many(deps: Deps, news: Sequence[NewInstance]) -> dict[str, str]:
+    """For each new id the one it stands for: its own, or that of an earlier equal spawn."""
+    recorded = deps.store.record_many(news) if news else []
+    return {
+        new.id: new.id if made else _earlier(deps, new).id
+        for new, made in zip(news, recorded, strict=True)
+    }
 
 
 def _give_back(deps: Deps, news: Sequence[NewInstance]) -> None:
@@ -100,7 +102,7 @@ def _follow(deps: Deps, news: Sequence[NewInstance]) -> None:
     with suppress(GateUnavailable):  # The spawns are accepted; the reconciler parks them.
         if len(news) == 1:
             deps.gate.follow(news[0])
-        else:
+        elif news:
             deps.gate.follow_many(news)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +59,7 @@ class Database:
             min_size=1,
             max_size=max_connections,
             timeout=timeout,
+            check=_still_there,
             open=False,
         )
 
@@ -95,6 +97,16 @@ class Database:
             self._pool.open()
         except psycopg.OperationalError as error:
             raise unavailable(error) from error
+
+
+def _still_there(connection: Connection) -> None:
+    """Raise if the server has closed this idle connection; costs no round trip if it has not.
+
+    A server says nothing to an idle connection unless it ends it.
+    """
+    spoken, _, _ = select.select([connection.fileno()], [], [], 0)
+    if spoken:
+        ConnectionPool.check_connection(connection)
 
 
 def unavailable(error: Exception) -> StoreUnavailable:

@@ -35,6 +35,7 @@ def to_instance(row: Row) -> Instance:
         result=row["result"],
         error=row["error"],
         worker=row["worker"],
+        not_before=row["not_before"],
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],

@@ -77,7 +77,7 @@ class Store:
         """Write several rows in one transaction and one round trip; an answer for each."""
         with (
             self.database.transaction() as connection,
-            _tenant_guard(news[0]),
+            _tenant_guard(*news),
             connection.pipeline(),
         ):
             cursors = [
@@ -342,15 +342,17 @@ def _record_values(new: NewInstance) -> dict[str, Any]:
 class _tenant_guard:  # noqa: N801  # reads as a statement where it is used
     """A foreign key that fails while recording can only be that of the session's tenant."""
 
-    def __init__(self, new: NewInstance) -> None:
-        self._new = new
+    def __init__(self, *news: NewInstance) -> None:
+        self._news = news
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, pg_errors.ForeignKeyViolation):
-            raise _another_tenant(self._new) from error
+            detail = error.diag.message_detail or ""
+            fitting = (new for new in self._news if f"({new.session}, {new.tenant})" in detail)
+            raise _another_tenant(next(fitting, self._news[0])) from error
 
 
 def _another_tenant(new: NewInstance) -> InvalidSpawn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
@@ -15,7 +15,7 @@ from examples.audit.findings import Finding, Severity
 from examples.audit.review import Review, review
 from examples.audit.rules import RULES
 from examples.audit.source import SourceFile, parse
-from orchestrator import Event, Instance, Priority, RetryPolicy, State, TreeNode
+from orchestrator import Event, Instance, State, TreeNode
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -80,31 +80,21 @@ def execution(identity: str, *busy: tuple[float, float], **changes: Any) -> Exec
 
 def instance(identity: str, **changes: Any) -> Instance:
     """A completed instance of the product's own type."""
-    plain = Instance(
-        id=identity,
-        agent="audit.files",
-        session="s",
-        tenant="default",
-        pool="default",
-        priority=Priority.NORMAL,
-        parent_id=None,
-        root_id=identity,
-        depth=0,
-        state=State.COMPLETED,
-        reason=None,
-        attempt=1,
-        failures=0,
-        timeout_seconds=60.0,
-        retry=RetryPolicy(),
-        args={"source": "/code", "paths": ["a.py"]},
-        result=None,
-        error=None,
-        worker="worker@host",
-        created_at=NOON,
-        started_at=NOON + timedelta(seconds=1),
-        ended_at=NOON + timedelta(seconds=3),
-    )
-    return replace(plain, **changes)
+    values: dict[str, Any] = {
+        "id": identity,
+        "agent": "audit.files",
+        "root_id": identity,
+        "state": State.COMPLETED,
+        "attempt": 1,
+        "failures": 0,
+        "args": {"source": "/code", "paths": ["a.py"]},
+        "worker": "worker@host",
+        "created_at": NOON,
+        "started_at": NOON + timedelta(seconds=1),
+        "ended_at": NOON + timedelta(seconds=3),
+    }
+    nothing = dict.fromkeys(field.name for field in fields(Instance))
+    return Instance(**nothing | values | changes)
 
 
 def node(identity: str, *children: TreeNode, **changes: Any) -> TreeNode:
@@ -114,16 +104,6 @@ def node(identity: str, *children: TreeNode, **changes: Any) -> TreeNode:
 
 def event(second: float, to_state: State) -> Event:
     """A line of the audit trail, some seconds after noon."""
-    return Event(
-        sequence=int(second * 1000),
-        instance_id="i",
-        session="s",
-        tenant="default",
-        agent="audit.folder",
-        from_state=None,
-        to_state=to_state,
-        reason=None,
-        attempt=1,
-        worker=None,
-        at=NOON + timedelta(seconds=second),
-    )
+    nothing = dict.fromkeys(field.name for field in fields(Event))
+    values: dict[str, Any] = {"to_state": to_state, "at": NOON + timedelta(seconds=second)}
+    return Event(**nothing | values)

@@ -66,11 +66,13 @@ class Desk:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         below = Desk(self.calls, self.broken)
-        if agent in self.broken:
-            call.outcome = AgentFailed("id", agent, "AGENT_ERROR", None)
-        else:
+        try:
             result = AGENTS[agent](cast(Context, below), **call.args)
             call.outcome = json.loads(json.dumps(result))
+        except AgentFailed as error:
+            call.outcome = error
+        if agent in self.broken:
+            call.outcome = AgentFailed("id", agent, "AGENT_ERROR", None)
         return call
 
     def wait(self, handles: Call | list[Call], return_exceptions: bool = False) -> Any:

@@ -72,7 +72,7 @@ def worst_files(count: int) -> list[FileAudit]:
     complaints = [
         finding(path=LONGEST, line=n, message=LONGEST, symbol=LONGEST) for n in range(900)
     ]
-    prints = [Fingerprint(f"{(1 << 61) - 1:x}", 99_999, 99_999)] * 2_000
+    prints = [Fingerprint((1 << 48) - 1, 99_999, 99_999)] * 2_000
     return [FileAudit(f"{n}.py", 1, 1, complaints, prints) for n in range(count)]
 
 
@@ -111,7 +111,7 @@ def test_counts_are_of_everything_and_not_of_what_fits() -> None:
 
 
 def test_fingerprints_survive_their_journey() -> None:
-    audit = FileAudit("a.py", fingerprints=[Fingerprint("ff", 1, 9)])
+    audit = FileAudit("a.py", fingerprints=[Fingerprint(255, 1, 9), Fingerprint(1, 2, 3)])
     assert marks_of([json.loads(json.dumps(files_result([audit])))]) == {"a.py": audit.fingerprints}
 
 

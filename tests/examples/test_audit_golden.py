@@ -54,14 +54,14 @@ CODE = {
 }
 
 EXPECTED = [
-    ("high", "identity-of-literal", "prices.py", 16),
     ("high", "syntax-error", "broken.py", 1),
+    ("high", "identity-of-literal", "prices.py", 16),
     ("medium", "duplicate-block", "second.py", 6),
-    ("medium", "bare-except", "prices.py", 11),
-    ("medium", "marker-comment", "prices.py", 7),
-    ("medium", "mutable-default", "prices.py", 6),
-    ("medium", "unreachable-code", "prices.py", 18),
     ("medium", "unused-import", "prices.py", 2),
+    ("medium", "mutable-default", "prices.py", 6),
+    ("medium", "marker-comment", "prices.py", 7),
+    ("medium", "bare-except", "prices.py", 11),
+    ("medium", "unreachable-code", "prices.py", 18),
     ("low", "missing-docstring", "prices.py", 6),
     ("low", "missing-docstring", "prices.py", 15),
 ]

@@ -94,7 +94,7 @@ def test_the_page_is_well_formed_and_complete() -> None:
     page = Page(html_page(report(result())))
     assert page.count("section", id="findings") == 1
     assert page.count("tr", data_severity="high") + page.count("tr") == 1 + 3 + 1 + 1
-    for text in ("celery", "audit-1", "app/a.py:0", "4 May 2026", "4 test code", "audit.review"):
+    for text in ("celery", "audit-1", "app/a.py:1", "4 May 2026", "4 test code", "audit.review"):
         assert text in page.text
 
 
@@ -175,7 +175,7 @@ def test_colours_are_those_that_everybody_can_tell_apart() -> None:
 
 def test_the_markdown_has_a_row_for_each_thing() -> None:
     text = markdown_page(report(result()))
-    assert "| high | bare-except | app/a.py:0 | app/a.py | app/a.py is wrong |" in text
+    assert "| high | bare-except | app/a.py | app/a.py | app/a.py is wrong |" in text
     assert "| app/a.py/ | 0 | 0 | 1 | 1 | 1 | 13,000.0 |" in text
     assert "| test code | 4 |" in text
     assert "## Most important findings (3 of 3)" in text

@@ -6,16 +6,27 @@
 -- ARGV    id session tenant pool agent priority attempt state delay_ms worker
 -- REPLY   place
 -- USES    now config entry slots park drop
-local known = load(id)
-if known then
-  if known.attempt > tonumber(attempt) then return known.place end
-  drop(id, known)
+if redis.call('EXISTS', key.generation) + redis.call('EXISTS', key.rebuilding) == 0 then
+  return redis.error_reply('GATE_EMPTY the gate must be rebuilt')
 end
+
+local places = {running = 'dispatched', waiting = 'suspended', queued = 'queued'}
+local known = load(id)
+if known and known.attempt > tonumber(attempt) then return known.place end
+if known and known.attempt == tonumber(attempt) and known.place == places[state] then
+  -- It is where it should be: only its lease may have to be longer.
+  local set = state == 'running' and 'leases' or known.place
+  if set ~= 'queued' then redis.call('ZADD', key[set], 'XX', now + config.lease_ms, id) end
+  return known.place
+end
+local stop = known and known.attempt == tonumber(attempt) and known.stop or ''
+if known then drop(id, known) end
 
 local entry = {place = 'queued', attempt = tonumber(attempt), session = session, tenant = tenant,
                pool = pool, agent = agent, priority = tonumber(priority)}
 if state == 'waiting' then entry.thread = worker end
 create(id, entry)
+if stop ~= '' then redis.call('HSET', key.instance .. id, 'stop', stop) end
 if state == 'running' then
   move(id, entry, 'dispatched')
   take_slot(id, entry, config.lease_ms)

@@ -16,7 +16,8 @@ local held = load(id)
 if held and held.place == 'admitted' then return {'admitted', '', '', '', '', ''} end
 if held then return {'queued', '', '', '', '', ''} end
 
-expire(4)
+-- What an ended lease frees belongs to those who wait, also when this spawn is refused.
+if expire(4) > 0 then pump(4) end
 
 if tonumber(depth) > config.max_depth then
   return refuse('MAX_DEPTH_EXCEEDED', 'depth', config.max_depth, depth, '')
@@ -35,7 +36,7 @@ local entry = {place = 'admitted', attempt = 0, session = session, tenant = tena
 -- same pool is about to get.
 local function others_wait()
   return redis.call('ZCARD', key.tenants .. pool) > 0
-      or redis.call('EXISTS', key.flow .. pool .. ':' .. session) == 1
+      or redis.call('EXISTS', key.flow .. flow_of(entry)) == 1
 end
 if others_wait() then pump(4) end
 local scope, limit, used = full_scope(entry)

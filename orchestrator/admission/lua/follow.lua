@@ -4,23 +4,27 @@
 --            call changes nothing.
 -- KEYS    gate
 -- ARGV    id session tenant pool agent priority attempt
--- REPLY   place
+-- REPLY   place more
 -- USES    now ready config entry hand_out pump drop
 local entry = load(id)
 
 if entry and entry.place == 'admitted' then
   -- The slot is held already; only the attempt and the message are missing.
   hand_out(id, entry)
-  return entry.place
+  return {entry.place, 0}
 end
 
-if not entry or entry.place == 'reserved' or entry.place == 'expired' then
+local more = 0
+-- An expired place is this spawn's reservation only if no attempt was made of it yet.
+local lapsed = entry and entry.place == 'expired' and entry.attempt == tonumber(attempt)
+
+if not entry or entry.place == 'reserved' or lapsed then
   if entry then drop(id, entry) end
   entry = {place = 'queued', attempt = tonumber(attempt), session = session, tenant = tenant,
            pool = pool, agent = agent, priority = tonumber(priority)}
   create(id, entry)
   park(id, entry, entry.attempt > 0)
-  pump(4)
+  more = pump(4)
   entry = load(id)
 end
-return entry.place
+return {entry.place, more}

@@ -7,7 +7,11 @@
 -- REPLY   more
 -- USES    now ready entry drop expire promote pump
 local entry = load(id)
-if entry and entry.attempt == tonumber(attempt) then drop(id, entry) end
+-- An attempt that was put back in line holds no place any more, unless its thread waits there.
+local holds = entry and entry.attempt == tonumber(attempt)
+    and (entry.place == 'dispatched' or entry.place == 'suspended' or entry.place == 'expired'
+         or (entry.place == 'queued' and entry.thread ~= ''))
+if holds then drop(id, entry) end
 redis.call('PUBLISH', key.done .. id, '')
 expire(4)
 promote(2)

@@ -4,15 +4,16 @@
 --            of the new attempt.
 -- KEYS    gate
 -- ARGV    id attempt
--- REPLY   place attempt
+-- REPLY   place attempt more
 -- USES    now ready entry park pump
+local more = 0
 local entry = load(id)
 if entry and entry.place == 'suspended' and entry.attempt == tonumber(attempt)
     and entry.stop == '' then
   redis.call('ZREM', key.suspended, id)
   park(id, entry, true)
-  pump(4)
+  more = pump(4)
   entry = load(id)
 end
-if not entry then return {'', '0'} end
-return {entry.place, tostring(entry.attempt)}
+if not entry then return {'', '0', more} end
+return {entry.place, tostring(entry.attempt), more}

@@ -3,15 +3,14 @@
 -- Guarantee  nothing changes unless this very attempt holds a slot.
 -- KEYS    gate
 -- ARGV    id attempt worker
--- REPLY   done
+-- REPLY   done more
 -- USES    now ready config entry slots pump
 local entry = load(id)
-if not entry or entry.attempt ~= tonumber(attempt) then return 0 end
-if entry.place == 'suspended' and entry.thread == worker then return 1 end
-if entry.place ~= 'dispatched' then return 0 end
+if not entry or entry.attempt ~= tonumber(attempt) then return {0, 0} end
+if entry.place == 'suspended' and entry.thread == worker then return {1, 0} end
+if entry.place ~= 'dispatched' then return {0, 0} end
 free_slot(id, entry)
 redis.call('ZADD', key.suspended, now + config.lease_ms, id)
 redis.call('HSET', key.instance .. id, 'thread', worker)
 move(id, entry, 'suspended')
-pump(4)
-return 1
+return {1, pump(4)}

@@ -2,11 +2,11 @@
 --
 -- KEYS    gate
 -- ARGV    id
--- REPLY   nothing
+-- REPLY   more
 -- USES    now ready entry drop pump
 local entry = load(id)
 if entry and (entry.place == 'admitted' or entry.place == 'reserved') then
   drop(id, entry)
-  pump(4)
+  return pump(4)
 end
-return ''
+return 0

@@ -1,5 +1,10 @@
+-- tree_of: a session in its tenant, as one name that no other pair can have.
 -- load: what the gate knows of an instance, or nil.
 -- create: make it known, at a place.
+local function tree_of(tenant, session)
+  return #tenant .. ' ' .. tenant .. session
+end
+
 local function load(id)
   local v = redis.call('HMGET', key.instance .. id, 'place', 'attempt', 'session', 'tenant',
                        'pool', 'agent', 'priority', 'thread', 'stop')

@@ -4,6 +4,10 @@
 -- unpark: take it out again.
 local SPAN = 2 ^ 44
 
+local function flow_of(entry)
+  return entry.pool .. ' ' .. tree_of(entry.tenant, entry.session)
+end
+
 local function level(entry, again)
   return entry.priority * 2 + (again and 0 or 1)
 end
@@ -20,7 +24,8 @@ end
 
 local function park(id, entry, again)
   local rank = level(entry, again) * SPAN + redis.call('INCR', key.sequence)
-  redis.call('ZADD', key.flow .. entry.pool .. ':' .. entry.session, rank, id)
+  redis.call('ZADD', key.flow .. flow_of(entry), rank, id)
+  redis.call('SADD', key.flows, flow_of(entry))
   redis.call('SADD', key.pools, entry.pool)
   count_in_backlog(id, entry)
   move(id, entry, 'queued')
@@ -28,7 +33,7 @@ local function park(id, entry, again)
 end
 
 local function unpark(id, entry)
-  redis.call('ZREM', key.flow .. entry.pool .. ':' .. entry.session, id)
+  redis.call('ZREM', key.flow .. flow_of(entry), id)
   leave_backlog(id, entry)
   refresh(entry.pool, entry.tenant, entry.session)
 end

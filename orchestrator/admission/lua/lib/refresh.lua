@@ -4,8 +4,10 @@
 -- change of a flow and every freed slot passes here: this is the wake of everything parked.
 local function refresh(pool, tenant, session)
   local sessions = key.sessions .. pool .. ':' .. tenant
-  local first = redis.call('ZRANGE', key.flow .. pool .. ':' .. session, 0, 0, 'WITHSCORES')
-  if first[1] and session_room(session) then
+  local flow = pool .. ' ' .. tree_of(tenant, session)
+  local first = redis.call('ZRANGE', key.flow .. flow, 0, 0, 'WITHSCORES')
+  if not first[1] then redis.call('SREM', key.flows, flow) end
+  if first[1] and session_room(tenant, session) then
     redis.call('ZADD', sessions, first[2], session)
   else
     redis.call('ZREM', sessions, session)

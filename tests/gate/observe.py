@@ -1,0 +1,203 @@
+"""Reads everything a gate has in Redis, and says what a model's gate would have there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import redis
+
+from orchestrator.admission.keys import key
+from tests.support.gate_model import GateModel, Item
+
+#: What a key holds: a string, a set, a hash or the scores of a sorted set, a list.
+Value = str | set[str] | dict[str, str] | dict[str, float] | list[str]
+Dump = dict[str, Value]
+
+#: Everything in the server, in one look. Broker lists are emptied, as by a very fast worker.
+_DUMP = """
+local found = {}
+for _, name in ipairs(redis.call('KEYS', '*')) do
+  local kind = redis.call('TYPE', name).ok
+  local value
+  if kind == 'string' then value = {redis.call('GET', name)}
+  elseif kind == 'hash' then value = redis.call('HGETALL', name)
+  elseif kind == 'set' then value = redis.call('SMEMBERS', name)
+  elseif kind == 'zset' then value = redis.call('ZRANGE', name, 0, -1, 'WITHSCORES')
+  else
+    value = redis.call('LRANGE', name, 0, -1)
+    if ARGV[1] == 'drain' then redis.call('DEL', name) end
+  end
+  found[#found + 1] = {name, kind, value}
+end
+return found
+"""
+
+#: One step of a rank is one arrival, this many are one level; see `lua/lib/park.lua`.
+SPAN = 2**44
+
+
+def dump(client: redis.Redis, *, drain: bool = False) -> Dump:
+    """All keys of the server."""
+    rows = cast(list[Any], client.eval(_DUMP, 0, "drain" if drain else ""))  # type: ignore[no-untyped-call]  # redis-py
+    return {name: _value(kind, value) for name, kind, value in rows}
+
+
+def _value(kind: str, value: list[str]) -> Value:
+    pairs = dict(zip(value[::2], value[1::2], strict=False))
+    match kind:
+        case "string":
+            return value[0]
+        case "hash":
+            return pairs
+        case "set":
+            return set(value)
+        case "zset":
+            return {member: float(score) for member, score in pairs.items()}
+        case _:
+            return value
+
+
+def expected(gate: str, model: GateModel) -> Dump:
+    """The keys that the model's state stands for, without those that only speed things up."""
+    keys: defaultdict[str, Any] = defaultdict(dict)
+    for item in model.items.values():
+        keys[key(gate, "instance", item.id)] = _hash(item)
+        for name, score in _places(gate, item):
+            keys[name][item.id] = float(score)
+        if item.holds:
+            for name in slot_sets(gate, item):
+                keys[name] = {*keys[name], item.id}
+    for worker, until in model.alive.items():
+        keys[key(gate, "workers")][worker] = float(until)
+    for worker, offer in model.offers.items():
+        keys[key(gate, "worker", worker)] = _offered(offer)
+    keys[key(gate, "config")] = {name: str(value) for name, value in model.config.items()}
+    keys[key(gate, "refusals")] = {code: str(count) for code, count in model.refusals.items()}
+    keys[key(gate, "sequence")] = str(model.arrivals) if model.arrivals else ""
+    return {name: value for name, value in keys.items() if value}
+
+
+def _hash(item: Item) -> dict[str, str]:
+    return {
+        "place": item.place,
+        "attempt": str(item.attempt),
+        "session": item.session,
+        "tenant": item.tenant,
+        "pool": item.pool,
+        "agent": item.agent,
+        "priority": str(item.priority),
+        "thread": item.thread,
+        "stop": item.stop,
+    }
+
+
+def _places(gate: str, item: Item) -> Iterable[tuple[str, float]]:
+    """The sorted sets an instance stands in, and its score there."""
+    if item.holds:
+        yield key(gate, "leases"), item.until
+    elif item.rank is not None:
+        yield flow(gate, item), item.rank[0] * SPAN + item.rank[1]
+    else:
+        yield key(gate, item.place), item.until
+    if item.since is not None:
+        yield key(gate, "backlog"), item.since
+        yield key(gate, "backlog_tenant", item.tenant), item.since
+
+
+def slot_sets(gate: str, item: Item) -> Iterable[str]:
+    """The sets that count the slots of an instance's session, tenant and pool."""
+    yield key(gate, "slots_session", item.session)
+    yield key(gate, "slots_tenant", item.tenant)
+    yield key(gate, "slots_pool", item.pool)
+
+
+def flow(gate: str, item: Item) -> str:
+    """Where an instance waits in line."""
+    return key(gate, "flow", f"{item.pool}:{item.session}")
+
+
+def state_of(gate: str, found: Dump) -> Dump:
+    """A dump without what the gate keeps only for speed and what does not belong to it."""
+    beside = [
+        key(gate, name)
+        for name in ("generation", "pools", "capacity", "sessions", "tenants", "queue", "outbox")
+    ]
+    beside += [key(gate, "generation").replace("generation", name) for name in ("clock", "journal")]
+    state = {name: value for name, value in found.items() if not name.startswith(tuple(beside))}
+    for name in state:
+        if name.startswith(key(gate, "worker")):
+            state[name] = _offered(cast(dict[str, str], state[name]))
+    return {name: value for name, value in state.items() if value}
+
+
+def _offered(offer: Mapping[str, object]) -> dict[str, str]:
+    """What a worker offers; to offer nothing is not to offer."""
+    return {pool: str(count) for pool, count in offer.items() if str(count) != "0"}
+
+
+def differences(found: Dump, wanted: Dump) -> str:
+    """Two dumps side by side where they differ; empty when they are the same."""
+    return "\n".join(
+        f"{name}: is {found.get(name)}, should be {wanted.get(name)}"
+        for name in sorted({*found, *wanted})
+        if found.get(name) != wanted.get(name)
+    )
+
+
+def check_capacity(gate: str, found: Dump, model: GateModel) -> None:
+    """The sums of what workers offer are exact."""
+    sums = cast(dict[str, str], found.get(key(gate, "capacity"), {}))
+    pools = {pool for offer in model.offers.values() for pool in offer}
+    assert {pool: model.capacity(pool) for pool in pools | set(sums)} == {
+        pool: int(sums.get(pool, 0)) for pool in pools | set(sums)
+    }, "the sum of what workers offer is wrong"
+
+
+def check_ready_sets(gate: str, found: Dump, model: GateModel) -> None:
+    """Whoever waits while session and tenant have room can be found, at its right rank.
+
+    Sessions and tenants that have become full may still stand there, but only with a flow.
+    """
+    waiting = [item for item in model.items.values() if item.rank is not None]
+    pools = found.get(key(gate, "pools"), set())
+    assert {item.pool for item in waiting} <= set(pools), "a pool with waiters is unknown"
+    firsts: dict[str, dict[str, float]] = defaultdict(dict)
+    for item in sorted(waiting, key=lambda item: item.rank or (0, 0)):
+        assert item.rank is not None
+        name = key(gate, "sessions", f"{item.pool}:{item.tenant}")
+        firsts[name].setdefault(item.session, item.rank[0] * SPAN + item.rank[1])
+    _check_found(found, key(gate, "sessions"), firsts, lambda name: _session_has_room(model, name))
+    _check_tenants(gate, found, model)
+
+
+def _session_has_room(model: GateModel, session: str) -> bool:
+    return model.used("session", session) < model.config["session"]
+
+
+def _check_found(found: Dump, prefix: str, firsts: dict[str, dict[str, float]], room: Any) -> None:
+    ready = {name: value for name, value in found.items() if name.startswith(prefix)}
+    for name, value in ready.items():
+        ranks = cast(dict[str, float], value)
+        assert ranks.items() <= firsts.get(name, {}).items(), f"{name} is not what waits"
+    for name, ranks in firsts.items():
+        missing = {one for one in ranks if room(one)} - set(ready.get(name, {}))
+        assert not missing, f"nothing will wake {missing} in {name}"
+
+
+def _check_tenants(gate: str, found: Dump, model: GateModel) -> None:
+    prefix = key(gate, "sessions")
+    leaders: dict[str, dict[str, float]] = defaultdict(dict)
+    for name, value in found.items():
+        if name.startswith(prefix):
+            pool, _, tenant = name.removeprefix(prefix).partition(":")
+            leaders[key(gate, "tenants", pool)][tenant] = min(
+                cast(dict[str, float], value).values()
+            )
+    _check_found(
+        found,
+        key(gate, "tenants"),
+        leaders,
+        lambda name: model.used("tenant", name) < model.config["tenant"],
+    )

@@ -1,0 +1,88 @@
+"""A gate that remembers which scripts it ran, on a clock that the test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.admission.gate import Gate
+from orchestrator.admission.scripts import Library
+from orchestrator.domain.limits import Limits
+from tests.support.clock import EPOCH, PLAIN_MESSAGE, PROBE, Clock
+
+GATE = "g"
+LEASE, DISPATCH = 10.0, 20.0
+
+#: Scripts that answer first, or only, whether there is more to hand out.
+_ANSWER_MORE = ("release", "requeue", "cancel", "heartbeat", "sweep", "pump_now")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One run of a script."""
+
+    name: str
+    values: dict[str, Any]
+    #: what it answered, without `more`
+    reply: Any
+    #: whether it said that there is more to hand out
+    more: bool
+    #: whether it looks at the clock, and so has a part in the journal
+    is_timed: bool
+
+
+class TracedGate(Gate):
+    """A gate whose script runs can be taken and looked at."""
+
+    def __init__(self, url: str, library: Library) -> None:
+        super().__init__(url, library, name=GATE)
+        self.clock = Clock(self.redis, GATE)
+        self._calls: list[Call] = []
+
+    def take_calls(self) -> list[Call]:
+        """The script runs since the last look, in order."""
+        calls, self._calls = self._calls, []
+        return calls
+
+    def _run(self, name: str, **values: object) -> Any:
+        reply = super()._run(name, **values)
+        self._note(name, values, reply)
+        return reply
+
+    def _run_many(self, name: str, calls: Sequence[dict[str, object]]) -> list[Any]:
+        replies = super()._run_many(name, calls)
+        for values, reply in zip(calls, replies, strict=True):
+            self._note(name, values, reply)
+        return replies
+
+    def _note(self, name: str, values: dict[str, object], reply: Any) -> None:
+        more, rest = _split(name, reply)
+        is_timed = PROBE in self._scripts[name].source
+        self._calls.append(Call(name, values, rest, more, is_timed))
+
+    def open(self, limits: Limits) -> None:
+        """Empty the server and begin with a gate of these limits at the beginning of time."""
+        self.redis.flushall()
+        self.clock.set(EPOCH)
+        self.begin_rebuild("token", 60.0)
+        self.set_limits(limits)
+        self.finish_rebuild("token")
+
+    def set_limits(self, limits: Limits) -> None:
+        """Configure, with the tests' times."""
+        self.configure(limits, lease=LEASE, dispatch=DISPATCH, outbox=False)
+
+
+def _split(name: str, reply: Any) -> tuple[bool, Any]:
+    """`more`, and the rest of a reply."""
+    if name not in _ANSWER_MORE:
+        return False, reply
+    if isinstance(reply, list):
+        return bool(reply[0]), reply[1:]
+    return bool(reply), None
+
+
+def probed_library(kind: type[Library] = Library) -> Library:
+    """The scripts with a plain message and the clock of the tests."""
+    return kind(PLAIN_MESSAGE, PROBE)
