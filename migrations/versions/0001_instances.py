@@ -113,19 +113,23 @@ CREATE TRIGGER audit_changed AFTER UPDATE ON instances
     FOR EACH ROW WHEN (OLD.state <> NEW.state OR OLD.attempt <> NEW.attempt)
     EXECUTE FUNCTION audit_changed();
 
-CREATE FUNCTION refuse_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION guard_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'an instance cannot go from % to %', OLD.state, NEW.state
-        USING ERRCODE = 'check_violation', CONSTRAINT = 'instances_transition_check';
-END $$;
-
-CREATE TRIGGER guard_transition BEFORE UPDATE ON instances
-    FOR EACH ROW WHEN (OLD.state <> NEW.state AND (OLD.state, NEW.state) NOT IN (
+    IF OLD.state <> NEW.state AND (OLD.state, NEW.state) NOT IN (
         ('queued', 'running'), ('queued', 'cancelled'), ('queued', 'failed'),
         ('running', 'completed'), ('running', 'failed'), ('running', 'cancelled'),
         ('running', 'waiting'), ('running', 'queued'),
-        ('waiting', 'queued'), ('waiting', 'failed'), ('waiting', 'cancelled')))
-    EXECUTE FUNCTION refuse_transition();
+        ('waiting', 'queued'), ('waiting', 'failed'), ('waiting', 'cancelled'))
+    THEN
+        RAISE EXCEPTION 'an instance cannot go from % to %', OLD.state, NEW.state
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'instances_transition_check';
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- Without WHEN: PostgreSQL would parse the stored text of a WHEN again for every statement.
+CREATE TRIGGER guard_transition BEFORE UPDATE ON instances
+    FOR EACH ROW EXECUTE FUNCTION guard_transition();
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -136,6 +140,64 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 """
 
+# Ends of instances, each one call and so one round trip. Every statement of a volatile function
+# sees what was committed before it began: a cascade sees each child whose record was committed
+# before the parents were locked, and none can be recorded after.
+ENDS = """
+CREATE FUNCTION cancel_below(ended uuid[], why text) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
+DECLARE
+    level uuid[] := ended;
+BEGIN
+    LOOP
+        WITH doomed AS (
+            SELECT id FROM instances
+            WHERE parent_id = ANY(level) AND state IN ('queued', 'running', 'waiting')
+            ORDER BY id FOR UPDATE
+        ), gone AS (
+            UPDATE instances SET state = 'cancelled', reason = why, ended_at = now()
+            FROM doomed WHERE instances.id = doomed.id
+            RETURNING instances.id
+        )
+        SELECT array_agg(id) INTO level FROM gone;
+        EXIT WHEN level IS NULL;
+        RETURN QUERY SELECT unnest(level);
+    END LOOP;
+END $$;
+
+CREATE FUNCTION cancel_instances(ids uuid[], why text, why_below text)
+RETURNS uuid[] LANGUAGE plpgsql AS $$
+DECLARE
+    tops uuid[];
+BEGIN
+    WITH doomed AS (
+        SELECT id FROM instances
+        WHERE id = ANY(ids) AND state IN ('queued', 'running', 'waiting')
+        ORDER BY id FOR UPDATE
+    ), gone AS (
+        UPDATE instances SET state = 'cancelled', reason = why, ended_at = now()
+        FROM doomed WHERE instances.id = doomed.id
+        RETURNING instances.id
+    )
+    SELECT coalesce(array_agg(id), '{}') INTO tops FROM gone;
+    RETURN tops || ARRAY(SELECT cancel_below(tops, why_below));
+END $$;
+
+CREATE FUNCTION settle_instance(
+    the_id uuid, the_attempt integer, the_state text, the_reason text, the_result jsonb,
+    the_error jsonb, failed integer
+) RETURNS uuid[] LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE instances
+    SET state = the_state, reason = the_reason, result = the_result, error = the_error,
+        failures = failures + failed, ended_at = now()
+    WHERE id = the_id AND state = 'running' AND attempt = the_attempt;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    RETURN ARRAY(SELECT cancel_below(ARRAY[the_id], 'PARENT_ENDED'));
+END $$;
+"""
+
 DOWN = """
 DROP TABLE events;
 DROP TABLE instances;
@@ -143,14 +205,18 @@ DROP TABLE agents;
 DROP TABLE sessions;
 DROP FUNCTION audit_spawned();
 DROP FUNCTION audit_changed();
-DROP FUNCTION refuse_transition();
+DROP FUNCTION guard_transition();
 DROP FUNCTION refuse_change();
+DROP FUNCTION settle_instance(uuid, integer, text, text, jsonb, jsonb, integer);
+DROP FUNCTION cancel_instances(uuid[], text, text);
+DROP FUNCTION cancel_below(uuid[], text);
 """
 
 
 def upgrade() -> None:
     op.execute(TABLES)
     op.execute(AUDIT)
+    op.execute(ENDS)
 
 
 def downgrade() -> None:

@@ -12,6 +12,7 @@ from orchestrator.domain.lifecycle import State
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, abandon
 from orchestrator.engine.running import Run, StopReason
+from orchestrator.store.store import Standing
 
 log = structlog.get_logger("orchestrator.heartbeat")
 
@@ -70,34 +71,37 @@ class Heart:
 
 
 def beat(deps: Deps, host: Host, pool: str, capacity: int) -> float | None:
-    """Renew all leases; answers the seconds until the next delayed instance is due."""
-    runs = {run.id: run for run in host.running.all()}
-    pairs = [(run.id, run.attempt) for run in runs.values()]
-    pulse = deps.gate.heartbeat(host.worker, pool, capacity, pairs)
-    if pulse.doubtful:
-        _resolve(deps, [runs[one] for one in pulse.doubtful if one in runs])
+    """Renew all leases and stop what must stop; answers the seconds until the next due start."""
+    runs = host.running.all()
+    attempts = {run.id: run.attempt for run in runs}
+    pulse = deps.gate.heartbeat(host.worker, pool, capacity, list(attempts.items()))
     if pulse.more:
         deps.gate.pump()
+    if runs:
+        # Told to stop or not: what has ended in PostgreSQL has to stop, whatever got lost.
+        standings = deps.store.standings(list(attempts))
+        for run in runs:
+            _judge(deps, run, attempts[run.id], standings.get(run.id), run.id in pulse.doubtful)
     return pulse.next_due
 
 
-def _resolve(deps: Deps, runs: list[Run]) -> None:
-    """The gate doubts that these may run: PostgreSQL decides."""
-    before = {run.id: run.attempt for run in runs}
-    rows = deps.store.get_many(list(before))
-    for run in runs:
-        row = rows.get(run.id)
-        if run.attempt != before[run.id]:
-            continue  # it went on as a new attempt while we asked
-        mine = row is not None and row.attempt == run.attempt
-        if row is not None and mine and row.state in (State.RUNNING, State.WAITING):
-            deps.gate.adopt([row])
-        elif mine and row is not None and row.state is State.QUEUED and run.is_parked:
-            continue  # it is about to be given a slot again
-        elif row is not None and row.state is State.CANCELLED:
-            run.stop(StopReason.CANCELLED)
-        else:
-            run.stop(StopReason.FENCED)
+def _judge(deps: Deps, run: Run, attempt: int, row: Standing | None, doubtful: bool) -> None:
+    """Let a run go on, or stop it, by what PostgreSQL says of it."""
+    if run.attempt != attempt:
+        return  # it went on as a new attempt while we asked
+    if row is not None and row.state.is_terminal:
+        run.stop(StopReason.CANCELLED)
+    elif row is None or row.attempt != attempt or (row.state is State.QUEUED and not run.is_parked):
+        run.stop(StopReason.FENCED)
+    elif doubtful and row.state in (State.RUNNING, State.WAITING):
+        _restore(deps, run)
+
+
+def _restore(deps: Deps, run: Run) -> None:
+    """The gate has lost the place of a run that PostgreSQL knows: tell it."""
+    instance = deps.store.get(run.id)
+    if instance is not None and not instance.state.is_terminal:
+        deps.gate.adopt([instance])
 
 
 def enforce(deps: Deps, host: Host) -> None:

@@ -104,8 +104,9 @@ def _still_there(connection: Connection) -> None:
 
     A server says nothing to an idle connection unless it ends it.
     """
-    spoken, _, _ = select.select([connection.fileno()], [], [], 0)
-    if spoken:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
         ConnectionPool.check_connection(connection)
 
 

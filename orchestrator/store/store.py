@@ -16,7 +16,7 @@ from sqlalchemy import exc as sa_exc
 from orchestrator.domain.errors import InvalidSpawn
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.lifecycle import State
-from orchestrator.store.database import Connection, Database
+from orchestrator.store.database import Database
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
 from orchestrator.store.statements import statement
 
@@ -111,20 +111,18 @@ class Store:
         Answers the ids of the descendants that ended with it, or None when the attempt has
         been fenced out.
         """
-        with self.database.transaction() as connection:
-            row = connection.execute(
-                statement("settle"),
-                {
-                    "id": instance_id,
-                    "attempt": attempt,
-                    "state": ending.state,
-                    "reason": ending.reason,
-                    "result": ending.result,
-                    "error": None if ending.error is None else Jsonb(ending.error),
-                    "failed": int(ending.failed),
-                },
-            ).fetchone()
-            return None if row is None else _cancel_below(connection, [instance_id])
+        row = self.database.row(
+            statement("settle"),
+            id=instance_id,
+            attempt=attempt,
+            state=ending.state,
+            reason=ending.reason,
+            result=ending.result,
+            error=None if ending.error is None else Jsonb(ending.error),
+            failed=int(ending.failed),
+        )
+        assert row is not None
+        return None if row["below"] is None else [str(one) for one in row["below"]]
 
     def hand_back(
         self,
@@ -171,8 +169,10 @@ class Store:
             if row is None:
                 return None
             instance = to_instance(row)
-            below = _cancel_below(connection, [instance_id]) if instance.state.is_terminal else []
-            return instance, below
+            if not instance.state.is_terminal:
+                return instance, []
+            below = connection.execute(statement("cancel_below"), {"ids": [instance_id]})
+            return instance, [str(row["id"]) for row in below]
 
     def cancel(self, ids: Sequence[str], reason: str, below: str) -> list[str]:
         """End these and all their live descendants, in one transaction.
@@ -180,12 +180,9 @@ class Store:
         `reason` is recorded for the named ones, `below` for the descendants. Answers the ids
         that were live until now.
         """
-        with self.database.transaction() as connection:
-            rows = connection.execute(
-                statement("cancel_these"), {"ids": list(ids), "reason": reason}
-            ).fetchall()
-            tops = [str(row["id"]) for row in rows]
-            return tops + (_cancel_below(connection, tops, below) if tops else [])
+        row = self.database.row(statement("cancel"), ids=list(ids), reason=reason, below=below)
+        assert row is not None
+        return [str(one) for one in row["ended"]]
 
     # --- reading --------------------------------------------------------------------------
 
@@ -294,21 +291,6 @@ class Store:
         row = self.database.row(statement("server"))
         assert row is not None
         return dict(row)
-
-
-def _cancel_below(
-    connection: Connection, ids: list[str], reason: str = "PARENT_ENDED"
-) -> list[str]:
-    """End the live descendants level by level; see `cancel_children` for why this is safe."""
-    ended: list[str] = []
-    level = ids
-    while level:
-        rows = connection.execute(
-            statement("cancel_children"), {"ids": level, "reason": reason}
-        ).fetchall()
-        level = [str(row["id"]) for row in rows]
-        ended += level
-    return ended
 
 
 def _record_name(new: NewInstance) -> str:

@@ -93,8 +93,7 @@ def instance(identity: str, **changes: Any) -> Instance:
         "started_at": NOON + timedelta(seconds=1),
         "ended_at": NOON + timedelta(seconds=3),
     }
-    nothing = dict.fromkeys(field.name for field in fields(Instance))
-    return Instance(**nothing | values | changes)
+    return Instance(**_empty(Instance) | values | changes)
 
 
 def node(identity: str, *children: TreeNode, **changes: Any) -> TreeNode:
@@ -104,6 +103,10 @@ def node(identity: str, *children: TreeNode, **changes: Any) -> TreeNode:
 
 def event(second: float, to_state: State) -> Event:
     """A line of the audit trail, some seconds after noon."""
-    nothing = dict.fromkeys(field.name for field in fields(Event))
     values: dict[str, Any] = {"to_state": to_state, "at": NOON + timedelta(seconds=second)}
-    return Event(**nothing | values)
+    return Event(**_empty(Event) | values)
+
+
+def _empty(kind: type[Instance] | type[Event]) -> dict[str, Any]:
+    """None for every field: most tests care about a few."""
+    return dict.fromkeys(field.name for field in fields(kind))

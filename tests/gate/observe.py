@@ -108,21 +108,26 @@ def _places(gate: str, item: Item) -> Iterable[tuple[str, float]]:
 
 def slot_sets(gate: str, item: Item) -> Iterable[str]:
     """The sets that count the slots of an instance's session, tenant and pool."""
-    yield key(gate, "slots_session", item.session)
+    yield key(gate, "slots_session", tree(item))
     yield key(gate, "slots_tenant", item.tenant)
     yield key(gate, "slots_pool", item.pool)
 
 
 def flow(gate: str, item: Item) -> str:
     """Where an instance waits in line."""
-    return key(gate, "flow", f"{item.pool}:{item.session}")
+    return key(gate, "flow", f"{item.pool} {tree(item)}")
+
+
+def tree(item: Item) -> str:
+    """The name of an instance's session that no session of another tenant has."""
+    return f"{len(item.tenant.encode())} {item.tenant}{item.session}"
 
 
 def state_of(gate: str, found: Dump) -> Dump:
     """A dump without what the gate keeps only for speed and what does not belong to it."""
     beside = [
         key(gate, name)
-        for name in ("generation", "pools", "capacity", "sessions", "tenants", "queue", "outbox")
+        for name in ("generation", "pools", "flows", "capacity", "sessions", "tenants", "queue", "outbox")
     ]
     beside += [key(gate, "generation").replace("generation", name) for name in ("clock", "journal")]
     state = {name: value for name, value in found.items() if not name.startswith(tuple(beside))}
@@ -161,43 +166,51 @@ def check_ready_sets(gate: str, found: Dump, model: GateModel) -> None:
     Sessions and tenants that have become full may still stand there, but only with a flow.
     """
     waiting = [item for item in model.items.values() if item.rank is not None]
-    pools = found.get(key(gate, "pools"), set())
-    assert {item.pool for item in waiting} <= set(pools), "a pool with waiters is unknown"
-    firsts: dict[str, dict[str, float]] = defaultdict(dict)
-    for item in sorted(waiting, key=lambda item: item.rank or (0, 0)):
-        assert item.rank is not None
-        name = key(gate, "sessions", f"{item.pool}:{item.tenant}")
-        firsts[name].setdefault(item.session, item.rank[0] * SPAN + item.rank[1])
-    _check_found(found, key(gate, "sessions"), firsts, lambda name: _session_has_room(model, name))
-    _check_tenants(gate, found, model)
-
-
-def _session_has_room(model: GateModel, session: str) -> bool:
-    return model.used("session", session) < model.config["session"]
-
-
-def _check_found(found: Dump, prefix: str, firsts: dict[str, dict[str, float]], room: Any) -> None:
-    ready = {name: value for name, value in found.items() if name.startswith(prefix)}
-    for name, value in ready.items():
-        ranks = cast(dict[str, float], value)
-        assert ranks.items() <= firsts.get(name, {}).items(), f"{name} is not what waits"
-    for name, ranks in firsts.items():
-        missing = {one for one in ranks if room(one)} - set(ready.get(name, {}))
-        assert not missing, f"nothing will wake {missing} in {name}"
-
-
-def _check_tenants(gate: str, found: Dump, model: GateModel) -> None:
-    prefix = key(gate, "sessions")
-    leaders: dict[str, dict[str, float]] = defaultdict(dict)
-    for name, value in found.items():
-        if name.startswith(prefix):
-            pool, _, tenant = name.removeprefix(prefix).partition(":")
-            leaders[key(gate, "tenants", pool)][tenant] = min(
-                cast(dict[str, float], value).values()
-            )
-    _check_found(
-        found,
-        key(gate, "tenants"),
-        leaders,
-        lambda name: model.used("tenant", name) < model.config["tenant"],
+    assert {item.pool for item in waiting} <= set(found.get(key(gate, "pools"), ()))
+    assert {flow(gate, item).removeprefix(key(gate, "flow")) for item in waiting} == set(
+        found.get(key(gate, "flows"), ())
     )
+    sessions = _Ready(key(gate, "sessions"), found)
+    for item in waiting:
+        assert item.rank is not None
+        room = model.used("session", item) < model.config["session"]
+        rank = item.rank[0] * SPAN + item.rank[1]
+        sessions.expect(f"{item.pool}:{item.tenant}", item.session, rank, room)
+    sessions.check()
+    _check_tenants(gate, found, model, waiting)
+
+
+def _check_tenants(gate: str, found: Dump, model: GateModel, waiting: list[Item]) -> None:
+    tenants = _Ready(key(gate, "tenants"), found)
+    for item in waiting:
+        sessions = found.get(key(gate, "sessions", f"{item.pool}:{item.tenant}"))
+        if sessions:
+            rank = min(cast(dict[str, float], sessions).values())
+            room = model.used("tenant", item) < model.config["tenant"]
+            tenants.expect(item.pool, item.tenant, rank, room)
+    tenants.check()
+
+
+class _Ready:
+    """One kind of ready sets: what may stand in them, at which rank, and what must."""
+
+    def __init__(self, prefix: str, found: Dump) -> None:
+        self._prefix = prefix
+        self._found = {name: value for name, value in found.items() if name.startswith(prefix)}
+        self._ranks: dict[str, dict[str, float]] = defaultdict(dict)
+        self._needed: set[tuple[str, str]] = set()
+
+    def expect(self, name: str, member: str, rank: float, has_room: bool) -> None:
+        """A member may stand here, at the smallest of these ranks; with room it must."""
+        ranks = self._ranks[self._prefix + name]
+        ranks[member] = min(rank, ranks.get(member, rank))
+        if has_room:
+            self._needed.add((self._prefix + name, member))
+
+    def check(self) -> None:
+        """Compare with what is there."""
+        for name, value in self._found.items():
+            ranks = cast(dict[str, float], value)
+            assert ranks.items() <= self._ranks[name].items(), f"{name} is not what waits"
+        missing = [one for one in self._needed if one[1] not in self._found.get(one[0], ())]
+        assert not missing, f"nothing will wake {missing}"

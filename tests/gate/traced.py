@@ -14,8 +14,20 @@ from tests.support.clock import EPOCH, PLAIN_MESSAGE, PROBE, Clock
 GATE = "g"
 LEASE, DISPATCH = 10.0, 20.0
 
-#: Scripts that answer first, or only, whether there is more to hand out.
-_ANSWER_MORE = ("release", "requeue", "cancel", "heartbeat", "sweep", "pump_now")
+#: Where a script's answer says that there is more to hand out, if it does.
+_MORE = {
+    "cancel": None,
+    "follow": 1,
+    "heartbeat": 0,
+    "pump_now": None,
+    "refresh_flows": 1,
+    "release": None,
+    "requeue": None,
+    "resume": 2,
+    "suspend": 1,
+    "sweep": 0,
+    "withdraw": None,
+}
 
 
 @dataclass(frozen=True)
@@ -73,14 +85,20 @@ class TracedGate(Gate):
         """Configure, with the tests' times."""
         self.configure(limits, lease=LEASE, dispatch=DISPATCH, outbox=False)
 
+    def change_limits(self, limits: Limits) -> None:
+        """The same for an open gate."""
+        self.set_limits(limits)
+        self.refresh_flows()
+
 
 def _split(name: str, reply: Any) -> tuple[bool, Any]:
     """`more`, and the rest of a reply."""
-    if name not in _ANSWER_MORE:
+    if name not in _MORE:
         return False, reply
-    if isinstance(reply, list):
-        return bool(reply[0]), reply[1:]
-    return bool(reply), None
+    position = _MORE[name]
+    if position is None:
+        return bool(reply), None
+    return bool(reply[position]), [*reply[:position], *reply[position + 1 :]]
 
 
 def probed_library(kind: type[Library] = Library) -> Library:

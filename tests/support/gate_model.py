@@ -9,12 +9,18 @@ whatever is left must be owed, see `owes`), and how it finds the next one to han
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 #: Levels of urgency: smaller goes first. Returning ones stand ahead of new ones of their class.
 Rank = tuple[int, int]
+
+#: Where an instance belongs whose row is in this state.
+PLACES = {"queued": "queued", "running": "dispatched", "waiting": "suspended"}
+
+#: Where slots are limited, in the order in which a full one is named; last come the workers.
+SCOPES = ("session", "tenant", "pool", "global")
 
 #: Bounds of the work that one call does for others: (leases it ends, delayed ones it parks).
 WORK = {
@@ -53,6 +59,12 @@ class Item:
     def holds(self) -> bool:
         """Whether it holds a slot."""
         return self.place in ("admitted", "dispatched")
+
+    def scope(self, name: str) -> tuple[str, ...]:
+        """What it shares a limit with. Two tenants may have sessions of the same name."""
+        if name == "session":
+            return self.tenant, self.session
+        return {"tenant": (self.tenant,), "global": ()}.get(name, (self.pool,))
 
 
 @dataclass
@@ -119,25 +131,24 @@ class GateModel:
         self._enter(item, "reserved", self.now + retry)
         return _verdict("queued", "", *full)
 
-    def follow(self, *, id: str, attempt: int, **described: Any) -> str:  # noqa: A002  # as above
+    def follow(self, *, id: str, attempt: int, **described: Any) -> list[str]:  # noqa: A002  # as above
         """Start a recorded spawn or put it in line."""
         item = self.items.get(id)
         if item and item.place == "admitted":
             self._hand_out(item)
-            return item.place
-        if item is None or item.place == "reserved" or (item.place, item.attempt) == ("expired", 0):
+            return [item.place]
+        if item is None or item.place == "reserved" or (item.place, item.attempt) == ("expired", attempt):
             item = Item(id=id, attempt=attempt, **described)
             self._park(item, again=attempt > 0)
             self._pump()
-        return item.place
+        return [item.place]
 
-    def withdraw(self, *, id: str) -> str:  # noqa: A002  # as above
+    def withdraw(self, *, id: str) -> None:  # noqa: A002  # as above
         """Give back what check-in held."""
         item = self.items.get(id)
         if item and item.place in ("admitted", "reserved"):
             del self.items[id]
             self._pump()
-        return ""
 
     # --- an attempt -----------------------------------------------------------------------
 
@@ -157,19 +168,19 @@ class GateModel:
         self._wait(Item(id=id, attempt=attempt, **described), delay_ms, again=True)
         self._pump()
 
-    def suspend(self, *, id: str, attempt: int, worker: str) -> int:  # noqa: A002  # as above
+    def suspend(self, *, id: str, attempt: int, worker: str) -> list[int]:  # noqa: A002  # as above
         """A running attempt waits without a slot."""
         item = self.items.get(id)
         if not item or item.attempt != attempt:
-            return 0
+            return [0]
         if item.place == "suspended" and item.thread == worker:
-            return 1
+            return [1]
         if item.place != "dispatched":
-            return 0
+            return [0]
         item.thread = worker
         self._enter(item, "suspended", self.now + self.config["lease_ms"])
         self._pump()
-        return 1
+        return [1]
 
     def resume(self, *, id: str, attempt: int) -> list[str]:  # noqa: A002  # as above
         """A suspended attempt wants a slot again, ahead of new work."""
@@ -256,7 +267,12 @@ class GateModel:
         known = self.items.get(id)
         if known and known.attempt > attempt:
             return known.place
-        item = Item(id=id, attempt=attempt, stop=known.stop if known else "", **described)
+        same = known if known and known.attempt == attempt else None
+        if same and same.place == PLACES[state]:
+            if same.place != "queued":
+                same.until = self.now + self.config["lease_ms"]
+            return same.place
+        item = Item(id=id, attempt=attempt, stop=same.stop if same else "", **described)
         if state == "running":
             self._enter(item, "dispatched", self.now + self.config["lease_ms"])
         elif state == "waiting":
@@ -280,6 +296,11 @@ class GateModel:
         self.config |= dict(zip(fields[::2], fields[1::2], strict=True))
         return ""
 
+    def refresh_flows(self, *, cursor: str, count: int) -> list[str]:
+        """Hand out what has room by new limits; answers where to go on, `0` at the end."""
+        self._pump()
+        return ["0"]
+
     # --- what holds between calls ---------------------------------------------------------
 
     def owed(self) -> Item | None:
@@ -291,19 +312,19 @@ class GateModel:
         """What all workers offer to a pool."""
         return sum(offer.get(pool, 0) for offer in self.offers.values())
 
-    def used(self, scope: str, name: str = "") -> int:
-        """Slots held in a session, tenant or pool, or `global`ly."""
-        held = [item for item in self.items.values() if item.holds]
-        return len(held) if scope == "global" else sum(getattr(x, scope) == name for x in held)
+    def used(self, scope: str, item: Item) -> int:
+        """How many slots are held in this scope around an instance."""
+        around = item.scope(scope)
+        return sum(other.holds and other.scope(scope) == around for other in self.items.values())
 
     # --- the pieces -----------------------------------------------------------------------
 
     def _full_scope(self, item: Item) -> tuple[str, int, int] | None:
-        for scope in ("session", "tenant", "pool", "global"):
-            limit = self.config[scope]
-            if scope == "pool":
-                limit = min(limit, self.capacity(item.pool))
-            used = self.used(scope, getattr(item, scope, ""))
+        slots = {scope: self.config[scope] for scope in SCOPES} | {
+            "workers": self.capacity(item.pool)
+        }
+        for scope, limit in slots.items():
+            used = self.used(scope, item)
             if used >= limit:
                 return scope, limit, used
         return None
@@ -392,6 +413,3 @@ def _is_of_an_attempt(item: Item) -> bool:
 def _verdict(decision: str, refusal: str = "", *rest: object) -> list[str]:
     scope, limit, used, retry_after = [*map(str, rest), "", "", "", ""][:4]
     return [decision, refusal, scope, limit, used, retry_after]
-
-
-Script = Callable[..., Any]

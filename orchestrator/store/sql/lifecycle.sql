@@ -50,11 +50,10 @@ WHERE id = %(id)s AND state = 'queued' AND attempt < %(attempt)s
 RETURNING *;
 
 -- name: settle
-UPDATE instances
-SET state = %(state)s, reason = %(reason)s, result = %(result)s, error = %(error)s,
-    failures = failures + %(failed)s, ended_at = now()
-WHERE id = %(id)s AND state = 'running' AND attempt = %(attempt)s
-RETURNING id;
+-- The fenced end of an instance, with everything live below it. NULL: the attempt is not the
+-- newest, or has been ended by somebody else.
+SELECT settle_instance(%(id)s::uuid, %(attempt)s::int, %(state)s, %(reason)s, %(result)s::jsonb,
+                       %(error)s::jsonb, %(failed)s::int) AS below;
 
 -- name: hand_back
 -- The attempt ends, the instance goes on: after a failure, or because its worker stops.
@@ -90,24 +89,9 @@ SET state = CASE WHEN state <> 'queued' AND failures + 1 >= (retry ->> 'max_atte
 WHERE id = %(id)s AND state IN ('queued', 'running', 'waiting') AND attempt <= %(attempt)s
 RETURNING *;
 
--- name: cancel_these
-WITH doomed AS (
-    SELECT id FROM instances
-    WHERE id = ANY(%(ids)s::uuid[]) AND state IN ('queued', 'running', 'waiting')
-    ORDER BY id FOR UPDATE
-)
-UPDATE instances SET state = 'cancelled', reason = %(reason)s, ended_at = now()
-FROM doomed WHERE instances.id = doomed.id
-RETURNING instances.id;
+-- name: cancel
+-- These and everything live below them, level by level from the top.
+SELECT cancel_instances(%(ids)s::uuid[], %(reason)s, %(below)s) AS ended;
 
--- name: cancel_children
--- One level of a cascade. Being a statement of its own it sees every child whose record was
--- committed before the parents were locked; none can be made after.
-WITH doomed AS (
-    SELECT id FROM instances
-    WHERE parent_id = ANY(%(ids)s::uuid[]) AND state IN ('queued', 'running', 'waiting')
-    ORDER BY id FOR UPDATE
-)
-UPDATE instances SET state = 'cancelled', reason = %(reason)s, ended_at = now()
-FROM doomed WHERE instances.id = doomed.id
-RETURNING instances.id;
+-- name: cancel_below
+SELECT cancel_below(%(ids)s::uuid[], 'PARENT_ENDED') AS id;
