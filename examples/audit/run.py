@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,10 +21,20 @@ from examples.audit.progress import display, snapshot
 from examples.audit.report import report_paths, shown, source_title, write_reports
 from examples.audit.results import AuditResult
 from examples.audit.summary import AuditSummary, summarise
-from orchestrator import AgentCancelled, AgentFailed, Handle, Orchestrator, ResultPending
+from orchestrator import (
+    AgentCancelled,
+    AgentFailed,
+    Handle,
+    Orchestrator,
+    OrchestratorError,
+    ResultPending,
+)
 
 #: Shortest time between two looks at the tree, in seconds.
 LOOK_EVERY = 0.25
+#: Seconds without any change after which the audit is given up. A file takes seconds, and the
+#: work of a worker that died goes on within half a minute.
+STALLED_AFTER = 120.0
 #: Looking may take at most this share of the time: a large tree is looked at less often.
 LOOK_SHARE = 0.1
 
@@ -49,7 +60,8 @@ def run_audit(
     try:
         result, error = _follow(orchestrator, handle, expected, title, console)
     except BaseException:
-        handle.cancel()
+        with suppress(OrchestratorError):  # What interrupts us is worth more than this.
+            handle.cancel()
         raise
     tree = executions(orchestrator.tree(handle.id), orchestrator.events)
     summary = summarise(session, handle.id, result, tree, report_paths(out), error)
@@ -77,20 +89,48 @@ def _follow(
     console: Console | None,
 ) -> tuple[AuditResult | None, str | None]:
     """Show the progress until the root ends; its result, or why there is none."""
-    begun = time.perf_counter()
-    patience = LOOK_EVERY
+    watch = Watch()
     with display(console, title) as screen:
-        while True:
+        while not watch.stalled:
             try:
-                result: AuditResult = handle.result(timeout=patience)
+                result: AuditResult = handle.result(timeout=watch.patience)
                 return result, None
             except ResultPending:
-                looked = time.perf_counter()
-                tree = orchestrator.tree(handle.id)
-                screen.show(snapshot(tree, expected, looked - begun))
-                patience = max(LOOK_EVERY, (time.perf_counter() - looked) / LOOK_SHARE)
+                started = watch.elapsed
+                now = snapshot(orchestrator.tree(handle.id), expected, started)
+                screen.show(now)
+                watch.note(now.sentence(), watch.elapsed - started)
             except (AgentFailed, AgentCancelled) as error:
                 return None, str(error)
+    handle.cancel()
+    return None, f"nothing happened for {STALLED_AFTER:g} s: `orchestrator doctor` may know why"
+
+
+class Watch:
+    """How often to look, and whether anything still happens."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._seen = ""
+        self._changed = 0.0
+        #: Seconds until the next look.
+        self.patience = LOOK_EVERY
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the audit was spawned."""
+        return time.perf_counter() - self._begun
+
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing has changed for too long."""
+        return self.elapsed - self._changed > STALLED_AFTER
+
+    def note(self, seen: str, took: float) -> None:
+        """Remember what was seen, and that looking took so many seconds."""
+        if seen != self._seen:
+            self._seen, self._changed = seen, self.elapsed
+        self.patience = max(LOOK_EVERY, took / LOOK_SHARE)
 
 
 def print_summary(summary: AuditSummary, title: str, console: Console) -> None:
