@@ -70,7 +70,8 @@ def _begins(header: Header, line: str) -> tuple[dict[str, str], str] | None:
     """What begins on this line, entered with its first words."""
     for pattern, values in ((_FIELD, header.fields), (_VERB, header.verbs)):
         if found := pattern.fullmatch(line):
-            values[found[1]] = found[2]
+            # The loader, too, takes a field that comes twice as one.
+            values[found[1]] = f"{values.get(found[1], '')} {found[2]}".strip()
             return values, found[1]
     return None
 

@@ -17,13 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from examples.audit import plan
+from examples.audit import plan, work
 from examples.audit import results as r
-from examples.audit.analysis import audit_file
 from examples.audit.compute import computed
-from examples.audit.duplicates import duplicate_findings, overlaps
-from examples.audit.findings import Finding, JsonObject, fit
-from examples.audit.review import review_folder
+from examples.audit.findings import Finding, JsonObject
 from orchestrator import Context, Handle, RetryPolicy, agent
 
 #: Folders that are open at the same time. More would only wait, each with a parent in memory.
@@ -84,39 +81,28 @@ def audit_folder(ctx: Context, source: str, folder: str) -> r.FolderResult:
     requests = [{"source": source, "paths": batch} for batch in batches]
     outcomes = team.run_all("audit.files", requests, len(requests))
     parts, missing = _sort_out(outcomes, [batch[0] for batch in batches])
-    findings = [
-        *r.findings_of(parts),
-        *duplicate_findings(overlaps(r.marks_of(parts))),
-        *missing,
-        *map(r.refusal, listing.refused),
-    ]
-    kept, cut = fit(findings, r.FINDINGS_BYTES)
-    unseen = cut + sum(part["cut"] for part in parts)
-    request = {"source": source, "folder": folder, "findings": [f.to_json() for f in kept]}
-    reviewed = ctx.wait(team.spawn("audit.review", request | {"unseen": unseen}))
-    raw = len(kept) + unseen
-    return r.folder_result(folder, parts, raw, reviewed, team.spawn_ms)
+    extra = missing + [r.refusal(path) for path in listing.refused]
+    findings, unseen = computed(ctx.check, work.gather, parts, extra)
+    request = {"source": source, "folder": folder, "findings": findings, "unseen": unseen}
+    review = ctx.wait(team.spawn("audit.review", request))
+    return r.folder_result(folder, parts, len(findings) + unseen, review, team.spawn_ms)
 
 
 @agent("audit.files", retry=_RETRY, timeout=300)
 def audit_files(ctx: Context, source: str, paths: list[str]) -> r.FilesResult:
     """Analyse some files, given by their paths relative to `source`."""
-    audits = [computed(ctx.check, audit_file, Path(source), path) for path in paths]
-    return r.files_result(audits)
+    return computed(ctx.check, work.analyse, source, paths)
 
 
 @agent("audit.review", retry=_RETRY, timeout=300)
 def audit_review(
     ctx: Context, source: str, folder: str, findings: list[JsonObject], unseen: int
 ) -> r.ReviewResult:
-    """Check the findings of one folder against its source, and rank what stands.
+    """Check the findings about one folder against its source, and rank what stands.
 
     `unseen` is the number of findings that were cut before they came here.
     """
-    given = [Finding.from_json(data) for data in findings]
-    outcome = computed(ctx.check, review_folder, Path(source), folder, given)
-    ctx.log.info("audit.reviewed", folder=folder, kept=len(outcome.findings))
-    return r.review_result(outcome.findings, outcome.dropped, outcome.merged, unseen)
+    return computed(ctx.check, work.judge, source, folder, findings, unseen)
 
 
 def _sort_out(outcomes: list[Any], paths: list[str]) -> tuple[list[Any], list[Finding]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from examples.audit.evidence import Evidence, reason_to_drop
 from examples.audit.findings import Finding, Severity, clean, ranked
@@ -26,11 +25,6 @@ class Review:
     dropped: dict[str, int]
     #: How many were joined to another finding about the same place.
     merged: int
-
-
-def review_folder(source: Path, folder: str, findings: Iterable[Finding]) -> Review:
-    """Review the findings of one folder of `source`."""
-    return review(findings, Evidence(source, folder))
 
 
 def review(findings: Iterable[Finding], evidence: Evidence) -> Review:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from orchestrator.cli import output
 from orchestrator.client.orchestrator import Orchestrator
 from orchestrator.config.settings import Settings
 from orchestrator.devstack.stack import Stack, StackOptions
-from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.errors import ConfigurationError, InvalidRequest
 from orchestrator.store import migrate as migrations
 from orchestrator.telemetry import logging
 
@@ -98,7 +99,7 @@ def demo(
 ) -> None:
     """Audit a real code base with a tree of agents, on a stack of its own."""
     try:
-        from examples.audit.run import default_source, run_audit
+        from examples.audit.run import NothingToAudit, run_audit
     except ModuleNotFoundError:
         raise ConfigurationError(
             "The demo is part of the repository, not of the installed package: run `make demo` in "
@@ -111,9 +112,20 @@ def demo(
             update={"redis_url": stack.redis_url, "database_url": stack.database_url}
         )
         with Orchestrator.from_settings(located) as orchestrator:
-            summary = run_audit(orchestrator, source or default_source(), out, output.out)
+            try:
+                summary = run_audit(orchestrator, source or _celery(), out, output.out)
+            except NothingToAudit as error:
+                raise InvalidRequest("NOTHING_TO_AUDIT", str(error)) from None
     if not summary.ok:
         raise typer.Exit(1)
+
+
+def _celery() -> Path:
+    """The source of the installed Celery: real code that every installation has."""
+    spec = importlib.util.find_spec("celery")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def _ready_settings(agents: list[str] | None) -> Settings:

@@ -16,7 +16,7 @@ from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Run, Running, StopReason
-from orchestrator.store.store import Ending
+from orchestrator.store.store import Ending, Standing
 
 log = structlog.get_logger("orchestrator.execute")
 
@@ -149,7 +149,13 @@ def _hand_back(
             run.id, run.attempt, reason, error=error, failed=failed, delay=delay
         )
     )
-    if kept:
+    if kept or _is_in_line(deps, run):
         insist(lambda: deps.gate.requeue(run.instance, run.attempt, delay))
     else:
         insist(lambda: deps.gate.release(run.id, run.attempt))
+
+
+def _is_in_line(deps: Deps, run: Run) -> bool:
+    """Whether the row is queued as this attempt left it: it waited for a slot to go on."""
+    standing = insist(lambda: deps.store.standings([run.id])).get(run.id)
+    return standing == Standing(State.QUEUED, run.attempt)

@@ -124,7 +124,11 @@ def unavailable(error: Exception) -> StoreUnavailable:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn) as error:
+    except (
+        pg_errors.UndefinedTable,
+        pg_errors.UndefinedColumn,
+        pg_errors.UndefinedFunction,
+    ) as error:
         raise SchemaOutdated(str(error).splitlines()[0]) from error
     except (
         psycopg.OperationalError,  # also deadlocks and timeouts: repeating helps

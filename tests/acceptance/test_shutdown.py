@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator import Orchestrator
+from orchestrator import Orchestrator, State
 from tests.support.processes import Programs
 from tests.support.waiting import wait_until
 
@@ -23,6 +23,21 @@ def test_unfinished_instances_are_handed_back(
     go.touch()
     assert handle.result(timeout=20) == 2
     assert orchestrator.get(handle.id).failures == 0
+
+
+def test_a_waiting_parent_is_handed_back_too(
+    orchestrator: Orchestrator, start: Programs, ledger: Path, go: Path
+) -> None:
+    stopping = start.worker()
+    handle = orchestrator.spawn("hold-tree", {"ledger": str(ledger), "until": str(go), "fan": 2})
+    wait_until(lambda: handle.status() is State.WAITING, "the parent waits")
+    wait_until(lambda: len(ledger.read_text().splitlines()) == 3, "the children have begun")
+    assert stopping.stop() == 0
+    assert {one.state for one in orchestrator.list()} == {State.QUEUED}
+    start.worker()
+    go.touch()
+    assert handle.result(timeout=20) == [2, 2]
+    assert {one.failures for one in orchestrator.list()} == {0}
 
 
 def test_what_can_finish_does(

@@ -8,7 +8,7 @@ import pytest
 
 from examples.audit.evidence import CHECKS, Evidence
 from examples.audit.findings import Severity
-from examples.audit.review import join_shapes, review, review_folder
+from examples.audit.review import join_shapes, review
 from examples.audit.rules import ABOUT
 from tests.examples.support import finding, reviewed, write
 
@@ -144,7 +144,7 @@ def test_a_name_that_only_sounds_like_tests_is_none(tmp_path: Path, path: str) -
 def test_findings_about_files_that_cannot_be_parsed_stay(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": "def f(:  # noqa"})
     broken = finding("syntax-error", "a.py", severity=Severity.HIGH)
-    assert review_folder(tmp_path, ".", [broken]).findings == [broken]
+    assert review([broken], Evidence(tmp_path, ".")).findings == [broken]
 
 
 def test_the_same_finding_twice_is_one(tmp_path: Path) -> None:

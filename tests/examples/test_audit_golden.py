@@ -6,8 +6,9 @@ from pathlib import Path
 
 from examples.audit.analysis import FileAudit, audit_file
 from examples.audit.duplicates import duplicate_findings, overlaps
+from examples.audit.evidence import Evidence
 from examples.audit.plan import files_of
-from examples.audit.review import Review, review_folder
+from examples.audit.review import Review, review
 from tests.examples.support import write
 
 COPIED = """\
@@ -73,7 +74,7 @@ def audited(source: Path) -> tuple[list[FileAudit], Review]:
     audits = [audit_file(source, path) for path in files_of(source, ".").paths]
     copies = duplicate_findings(overlaps({audit.path: audit.fingerprints for audit in audits}))
     findings = [finding for audit in audits for finding in audit.findings]
-    return audits, review_folder(source, ".", [*findings, *copies])
+    return audits, review([*findings, *copies], Evidence(source, "."))
 
 
 def test_the_faults_are_found_and_nothing_else(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from orchestrator.admission.keys import key
 from orchestrator.domain.instance import Instance, NewInstance, Parent
@@ -18,8 +18,8 @@ from orchestrator.domain.limits import Limits
 from orchestrator.domain.priority import Priority
 from tests.gate import observe
 from tests.gate.traced import GATE, Call, TracedGate
-from tests.support.clock import Entry
-from tests.support.gate_model import GateModel, Item, Told
+from tests.support.clock import Entry, read_journal
+from tests.support.gate_model import GateModel, Told
 from tests.support.make import spawn_of
 
 SMALL = Limits(
@@ -28,8 +28,8 @@ SMALL = Limits(
     tenant_concurrency=3,
     pool_concurrency=4,
     global_concurrency=5,
-    tenant_queue=3,
-    global_queue=5,
+    tenant_queue=5,
+    global_queue=9,
 )
 
 #: Tenants and their sessions: some names are the same, some run into each other when joined.
@@ -45,13 +45,27 @@ priorities = st.sampled_from([Priority.CRITICAL, Priority.NORMAL, Priority.BACKG
 wishes = st.sampled_from(["queue", "queue", "refuse"])
 #: An attempt as its fence sees it: mostly the newest, else one too old or too new.
 offsets = st.sampled_from([0, 0, 0, -1, 1])
+delays = st.sampled_from([0.0, 0.0, 0.005, 5.0])
 #: What a worker offers; mostly enough that the other limits are met.
 capacities = st.sampled_from([6, 6, 4, 2, 0])
-delays = st.sampled_from([0.0, 0.0, 0.005, 5.0])
+
+JOURNAL = key(GATE, "generation").replace("generation", "journal")
+
+#: What may happen, as often as it is named.
+ACTIONS = """
+    spawn spawn spawn spawn check_in check_in repeat_check_in follow follow withdraw
+    release release release requeue requeue suspend suspend suspend resume resume cancel
+    beat beat beat odd_beat leave pass_time pass_time pass_time leap sweep sweep forget
+    adopt adopt change_limits look
+""".split()
 
 
 class GateMachine(RuleBasedStateMachine):
-    """Every rule is a call of `Gate`, or time that passes."""
+    """Every action is a call of `Gate`, or time that passes.
+
+    One rule does them all: Hypothesis leaves some rules out of each example, and without spawns,
+    workers or time an example shows little.
+    """
 
     def __init__(self, gate: TracedGate) -> None:
         super().__init__()
@@ -70,154 +84,137 @@ class GateMachine(RuleBasedStateMachine):
         self.act(self.gate.heartbeat, "w1", "p", first, [])
         self.act(self.gate.heartbeat, "w2", "q", second, [])
 
-    # --- rules: a spawn -------------------------------------------------------------------
+    @rule(action=st.sampled_from(ACTIONS), data=st.data())
+    def happens(self, action: str, data: st.DataObject) -> None:
+        """One thing happens."""
+        self._draw = data.draw
+        # At first there is nothing that anything else could happen to.
+        getattr(self, f"_{action}" if self.news else "_spawn")()
 
-    @rule(home=homes, pool=pools, priority=priorities, count=st.integers(1, 4))
-    def spawn(self, home: Home, pool: str, priority: Priority, count: int) -> None:
+    # --- a spawn --------------------------------------------------------------------------
+
+    def _spawn(self) -> None:
         """Some spawns as they should be."""
-        news = [self._new(home, pool, priority) for _ in range(count)]
+        count = self._draw(st.integers(1, 4))
+        news = [self._new(0, None) for _ in range(count)]
         verdicts = self.act(self.gate.check_in_many, news, ["queue"] * count)
         accepted = [new for new, verdict in zip(news, verdicts, strict=True) if not verdict.refusal]
         self.act(self.gate.follow_many, accepted)
 
-    @rule(data=st.data(), home=homes, pool=pools, priority=priorities, wish=wishes)
-    def check_in(
-        self, data: st.DataObject, home: Home, pool: str, priority: Priority, wish: str
-    ) -> None:
+    def _check_in(self) -> None:
         """A spawn of which nothing more is heard for now, perhaps by a running attempt."""
-        depth = data.draw(st.integers(0, SMALL.max_depth + 1), "depth")
+        depth = self._draw(st.sampled_from([0, 1, SMALL.max_depth, SMALL.max_depth + 1]))
         parent = None
-        if self.model.items and data.draw(st.booleans(), "has parent"):
-            known = self._pick(data)
-            parent = _parent(self.news[known.id], known.attempt + data.draw(offsets))
-        self.act(self.gate.check_in, self._new(home, pool, priority, depth, parent), wish)
+        if self.news and self._draw(st.booleans(), "with parent"):
+            known = self._pick("dispatched")
+            parent = _parent(known, self._attempt(known))
+        self.act(self.gate.check_in, self._new(depth, parent), self._draw(wishes))
 
-    @precondition(lambda self: self.model.items)
-    @rule(data=st.data(), wish=wishes)
-    def check_in_again(self, data: st.DataObject, wish: str) -> None:
+    def _repeat_check_in(self) -> None:
         """The reply was lost."""
-        self.act(self.gate.check_in, self.news[self._pick(data).id], wish)
+        known = self._pick("admitted", "reserved")
+        if known.id in self.model.items:
+            self.act(self.gate.check_in, known, "queue")
 
-    @precondition(lambda self: self.news)
-    @rule(data=st.data())
-    def follow(self, data: st.DataObject) -> None:
+    def _follow(self) -> None:
         """The second half of a spawn, or a repetition, or a spawn in a caller's transaction."""
-        self.act(self.gate.follow, self._pick_new(data, "admitted", "reserved"))
+        self.act(self.gate.follow, self._pick("admitted", "reserved"))
 
-    @precondition(lambda self: self.news)
-    @rule(data=st.data())
-    def withdraw(self, data: st.DataObject) -> None:
+    def _withdraw(self) -> None:
         """A spawn was not recorded."""
-        self.act(self.gate.withdraw, [self._pick_new(data, "admitted", "reserved").id])
+        self.act(self.gate.withdraw, [self._pick("admitted", "reserved").id])
 
-    # --- rules: an attempt ----------------------------------------------------------------
+    # --- an attempt -----------------------------------------------------------------------
 
-    @precondition(lambda self: self.news)
-    @rule(data=st.data(), offset=offsets, count=st.integers(1, 3))
-    def release(self, data: st.DataObject, offset: int, count: int) -> None:
-        """Some attempts have ended."""
-        for _ in range(count):
-            new = self._pick_new(data, "dispatched")
-            self.act(self.gate.release, new.id, self._attempt(new) + offset)
+    def _release(self) -> None:
+        """An attempt has ended."""
+        known = self._pick("dispatched")
+        self.act(self.gate.release, known.id, self._attempt(known))
 
-    @precondition(lambda self: self.news)
-    @rule(data=st.data(), offset=offsets, delay=delays)
-    def requeue(self, data: st.DataObject, offset: int, delay: float) -> None:
+    def _requeue(self) -> None:
         """An attempt has failed, or was handed back."""
-        new = self._pick_new(data, "dispatched", "expired")
-        attempt = max(0, self._attempt(new) + offset)
-        self.act(self.gate.requeue, _instance(new, State.QUEUED, attempt), attempt, delay)
+        known = self._pick("dispatched", "expired")
+        attempt = max(0, self._attempt(known))
+        delay = self._draw(delays)
+        self.act(self.gate.requeue, _instance(known, State.QUEUED, attempt), attempt, delay)
 
-    @precondition(lambda self: self.model.items)
-    @rule(data=st.data(), offset=offsets, worker=workers)
-    def suspend(self, data: st.DataObject, offset: int, worker: str) -> None:
+    def _suspend(self) -> None:
         """An attempt waits."""
-        item = self._pick(data, "dispatched", "dispatched", "suspended")
-        self.act(self.gate.suspend, item.id, item.attempt + offset, worker)
+        known = self._pick("dispatched")
+        self.act(self.gate.suspend, known.id, self._attempt(known), self._draw(workers))
 
-    @precondition(lambda self: self.model.items)
-    @rule(data=st.data(), offset=offsets)
-    def resume(self, data: st.DataObject, offset: int) -> None:
+    def _resume(self) -> None:
         """What it waited for is here."""
-        item = self._pick(data, "suspended")
-        self.act(self.gate.resume, item.id, item.attempt + offset)
+        known = self._pick("suspended")
+        self.act(self.gate.resume, known.id, self._attempt(known))
 
-    @precondition(lambda self: self.news)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
+    def _cancel(self) -> None:
         """Some end early."""
-        ids = data.draw(st.lists(st.sampled_from(sorted(self.news)), min_size=1, max_size=3))
+        ids = self._draw(st.lists(st.sampled_from(sorted(self.news)), min_size=1, max_size=3))
         self.act(self.gate.cancel, ids)
 
-    # --- rules: workers, time, housekeeping -----------------------------------------------
+    # --- workers and time -----------------------------------------------------------------
 
-    @rule(data=st.data(), worker=workers, pool=pools, capacity=capacities, offset=offsets)
-    def beat(
-        self, data: st.DataObject, worker: str, pool: str, capacity: int, offset: int
-    ) -> None:
-        """A worker renews what it says it runs: mostly all there is."""
-        running = sorted(self.news)
-        if running and data.draw(st.integers(0, 2), "some") == 0:
-            running = data.draw(st.lists(st.sampled_from(running), unique=True))
-        pairs = [(one, self._attempt(self.news[one]) + offset) for one in running]
+    def _beat(self) -> None:
+        """All workers are well and renew what they run."""
+        pairs = [(item.id, item.attempt) for item in self.model.items.values()]
+        for worker, pool in zip(WORKERS, POOLS, strict=True):
+            self.act(self.gate.heartbeat, worker, pool, 6, pairs)
+
+    def _odd_beat(self) -> None:
+        """A worker runs what it should not, or not what it should, and changes its offer."""
+        running = self._draw(st.lists(st.sampled_from(sorted(self.news)), unique=True))
+        pairs = [(one, self._attempt(self.news[one])) for one in running]
+        worker, pool, capacity = map(self._draw, (workers, pools, capacities))
         self.act(self.gate.heartbeat, worker, pool, capacity, pairs)
 
-    @rule(worker=workers)
-    def leave(self, worker: str) -> None:
+    def _leave(self) -> None:
         """A worker takes no more."""
-        self.act(self.gate.leave, worker)
+        self.act(self.gate.leave, self._draw(workers))
 
-    @rule(which=st.integers(0, 2), offset=st.sampled_from([-1, 0, 0, 1]))
-    def time_passes(self, which: int, offset: int) -> None:
+    def _pass_time(self) -> None:
         """Up to about one of the next moments when something is due, or a second."""
         now = self.model.now
         moments = {item.until for item in self.model.items.values()} | {*self.model.alive.values()}
         ahead = sorted(moment for moment in moments if moment > now)[:3] or [now + 1000]
-        self._set_clock(ahead[which % len(ahead)] + offset)
+        self._set_clock(self._draw(st.sampled_from(ahead)) + self._draw(st.integers(-1, 1)))
 
-    @rule(seconds=st.sampled_from([-2, 11, 31]))
-    def time_leaps(self, seconds: int) -> None:
+    def _leap(self) -> None:
         """The clock jumps back, or nobody does anything for long."""
-        self._set_clock(self.model.now + seconds * 1000)
+        self._set_clock(self.model.now + self._draw(st.sampled_from([-2000, 11_000, 31_000])))
 
-    @rule(data=st.data(), budget=st.sampled_from([1, 3, 100]), hold=st.sampled_from([0.5, 30.0]))
-    def sweep(self, data: st.DataObject, budget: int, hold: float) -> None:
+    # --- housekeeping ---------------------------------------------------------------------
+
+    def _sweep(self) -> None:
         """Judge what has run out; now and then the judge dies over it."""
-        found = self.act(self.gate.sweep, budget, hold)
-        for one, attempt in found.expired:
-            fate = data.draw(st.sampled_from(["requeue", "forget", "nothing"]), one)
+        budget, hold = self._draw(st.sampled_from([(1, 0.5), (3, 30.0), (100, 30.0)]))
+        for one, attempt in self.act(self.gate.sweep, budget, hold).expired:
+            fate = self._draw(st.sampled_from(["requeue", "forget", "nothing"]), one)
+            row = _instance(self.news[one], State.QUEUED, attempt)
             if fate == "requeue":
-                self.act(
-                    self.gate.requeue, _instance(self.news[one], State.QUEUED, attempt), attempt
-                )
+                self.act(self.gate.requeue, row, attempt)
             elif fate == "forget":
                 self.act(self.gate.forget, one, attempt)
 
-    @precondition(lambda self: self.news)
-    @rule(data=st.data(), offset=offsets)
-    def forget(self, data: st.DataObject, offset: int) -> None:
+    def _forget(self) -> None:
         """A judgement that comes late."""
-        new = self._pick_new(data, "expired")
-        self.act(self.gate.forget, new.id, self._attempt(new) + offset)
+        known = self._pick("expired")
+        self.act(self.gate.forget, known.id, self._attempt(known))
 
-    @precondition(lambda self: self.news)
-    @rule(data=st.data(), offset=offsets, worker=workers, delay=delays)
-    def adopt(self, data: st.DataObject, offset: int, worker: str, delay: float) -> None:
-        """The reconciler finds a row."""
-        new = self._pick_new(data)
-        state = data.draw(st.sampled_from([State.QUEUED, State.RUNNING, State.WAITING]))
-        attempt = max(0, self._attempt(new) + offset)
-        self.act(self.gate.adopt, [_instance(new, state, attempt, worker, delay)])
+    def _adopt(self) -> None:
+        """The reconciler, or a worker in doubt, finds a row."""
+        known = self._pick()
+        state = self._draw(st.sampled_from([State.QUEUED, State.RUNNING, State.WAITING]))
+        attempt = max(0, self._attempt(known))
+        worker, delay = self._draw(workers), self._draw(delays)
+        self.act(self.gate.adopt, [_instance(known, state, attempt, worker, delay)])
         self.act(self.gate.pump)
 
-    @rule(
-        session=st.integers(1, 4),
-        tenant=st.integers(1, 5),
-        pool=st.integers(1, 5),
-        everywhere=st.integers(1, 7),
-    )
-    def configure(self, session: int, tenant: int, pool: int, everywhere: int) -> None:
+    def _change_limits(self) -> None:
         """Somebody changes the limits."""
+        session, tenant, pool, everywhere = self._draw(
+            st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.integers(1, 7))
+        )
         limits = replace(
             SMALL,
             session_concurrency=session,
@@ -227,10 +224,9 @@ class GateMachine(RuleBasedStateMachine):
         )
         self.act(self.gate.change_limits, limits)
 
-    @rule(data=st.data())
-    def look(self, data: st.DataObject) -> None:
+    def _look(self) -> None:
         """Questions change nothing."""
-        self.act(self.gate.glance, data.draw(st.sampled_from([*self.news, "stranger"])))
+        self.act(self.gate.glance, self._pick().id)
         self.act(self.gate.unknown, [*self.news, "stranger"])
 
     # --- comparing ------------------------------------------------------------------------
@@ -238,27 +234,27 @@ class GateMachine(RuleBasedStateMachine):
     def act(self, method: Callable[..., Any], *arguments: Any) -> Any:
         """Call the gate, let the model do the same, and compare."""
         self.is_whole = False
-        before = self.found
         result = method(*arguments)
-        self._replay(before, may_exceed=method == self.gate.adopt)
+        self._replay(may_exceed=method == self.gate.adopt)
         self.is_whole = True
         return result
 
-    def _replay(self, before: observe.Dump | None = None, may_exceed: bool = False) -> None:
+    def _replay(self, may_exceed: bool = False) -> None:
         told: list[Entry] = []
-        journal = iter(self.gate.clock.take_journal())
+        found = observe.dump(self.gate.redis, drain=True)
+        journal = iter(read_journal(found.get(JOURNAL, ())))
         for call in self.gate.take_calls():
             entries = next(journal) if call.is_timed else []
             told += entries
             self._compare_call(call, [_told(entry) for entry in entries])
-        found = self.found = observe.dump(self.gate.redis, drain=True)
+        self.found, before = found, self.found
         wanted = observe.expected(GATE, self.model)
         different = observe.differences(observe.state_of(GATE, found), wanted)
         assert not different, different
         observe.check_capacity(GATE, found, self.model)
         observe.check_ready_sets(GATE, found, self.model)
         _check_lists(found, told)
-        if before is not None and not may_exceed:
+        if not may_exceed:
             self._check_limits(before, found)
 
     def _compare_call(self, call: Call, told: list[Told]) -> None:
@@ -318,43 +314,33 @@ class GateMachine(RuleBasedStateMachine):
         self.gate.clock.set(now)
         self.model.now = now
 
-    def _new(
-        self,
-        home: Home,
-        pool: str,
-        priority: Priority,
-        depth: int = 0,
-        parent: Parent | None = None,
-    ) -> NewInstance:
-        one = f"i{len(self.news)}"
+    def _new(self, depth: int, parent: Parent | None) -> NewInstance:
+        tenant, session = self._draw(homes)
         new = spawn_of(
-            id=one,
-            tenant=home[0],
-            session=home[1],
-            pool=pool,
-            priority=priority,
+            id=f"i{len(self.news)}",
+            tenant=tenant,
+            session=session,
+            pool=self._draw(pools),
+            priority=self._draw(priorities),
             depth=depth,
             parent=parent,
         )
-        self.news[one] = new
+        self.news[new.id] = new
         return new
 
-    def _pick(self, data: st.DataObject, *places: str) -> Item:
-        """One that the gate knows, of these places if there is one."""
+    def _pick(self, *places: str) -> NewInstance:
+        """Mostly one of these places; now and then another, or one that the gate has forgotten."""
+        whom = self._draw(st.integers(0, 9), "whom")
         items = list(self.model.items.values())
-        if data.draw(st.integers(0, 7), "any place") > 0:
-            items = [item for item in items if item.place in places] or items
-        return data.draw(st.sampled_from(items))
-
-    def _pick_new(self, data: st.DataObject, *places: str) -> NewInstance:
-        """As `_pick`, but now and then one that the gate knows no more."""
-        if self.model.items and data.draw(st.integers(0, 3), "gone") > 0:
-            return self.news[self._pick(data, *places).id]
-        return data.draw(st.sampled_from(list(self.news.values())))
+        found = [item for item in items if item.place in places or whom < 2]
+        if found and whom > 0:
+            return self.news[self._draw(st.sampled_from(found)).id]
+        return self._draw(st.sampled_from(list(self.news.values())))
 
     def _attempt(self, new: NewInstance) -> int:
+        """The newest attempt of an instance, or one beside it."""
         item = self.model.items.get(new.id)
-        return item.attempt if item else 0
+        return (item.attempt if item else 0) + self._draw(offsets)
 
 
 def _plain(call: Call) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
@@ -15,7 +16,8 @@ from tests.support.gate_model import GateModel, Item
 Value = str | set[str] | dict[str, str] | dict[str, float] | list[str]
 Dump = dict[str, Value]
 
-#: Everything in the server, in one look. Broker lists are emptied, as by a very fast worker.
+#: Everything in the server, in one look. Lists (those of the broker and the
+#: journal) are emptied, as by a very fast worker.
 _DUMP = """
 local found = {}
 for _, name in ipairs(redis.call('KEYS', '*')) do
@@ -31,7 +33,8 @@ for _, name in ipairs(redis.call('KEYS', '*')) do
   end
   found[#found + 1] = {name, kind, value}
 end
-return found
+-- As one text: redis-py takes its time over long lists.
+return cjson.encode(found)
 """
 
 #: One step of a rank is one arrival, this many are one level; see `lua/lib/park.lua`.
@@ -40,11 +43,13 @@ SPAN = 2**44
 
 def dump(client: redis.Redis, *, drain: bool = False) -> Dump:
     """All keys of the server."""
-    rows = cast(list[Any], client.eval(_DUMP, 0, "drain" if drain else ""))  # type: ignore[no-untyped-call]  # redis-py
-    return {name: _value(kind, value) for name, kind, value in rows}
+    text = cast(str, client.eval(_DUMP, 0, "drain" if drain else ""))
+    return {name: _value(kind, value) for name, kind, value in json.loads(text)}
 
 
 def _value(kind: str, value: list[str]) -> Value:
+    # An empty table is an object for the server's JSON.
+    value = value or []
     pairs = dict(zip(value[::2], value[1::2], strict=False))
     match kind:
         case "string":

@@ -8,10 +8,12 @@ and under a mark for the call they belong to.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
 import redis
+
+from orchestrator.admission.keys import key
 
 PROBE = """
 local now = tonumber(redis.call('GET', KEYS[1] .. ':clock'))
@@ -45,32 +47,30 @@ class Entry:
 
 
 class Clock:
-    """The clock and the journal of one gate that was built with the probe."""
+    """The clock of one gate that was built with the probe."""
 
     def __init__(self, client: redis.Redis, gate: str) -> None:
         self._client = client
-        self._key = "{" + gate + "}"
+        self._key = key(gate, "generation").replace("generation", "clock")
         self.now = EPOCH
 
     def set(self, now: int) -> None:
         """Let it be this time, in milliseconds."""
         self.now = now
-        self._client.set(f"{self._key}:clock", now)
+        self._client.set(self._key, now)
 
     def advance(self, seconds: float) -> None:
         """Let this much time pass."""
         self.set(self.now + round(seconds * 1000))
 
-    def take_journal(self) -> list[list[Entry]]:
-        """What has been told since the last look, by script call."""
-        key = f"{self._key}:journal"
-        with self._client.pipeline() as pipe:
-            lines = cast(list[str], pipe.lrange(key, 0, -1).delete(key).execute()[0])
-        calls: list[list[Entry]] = []
-        for line in lines:
-            fields = json.loads(line)
-            if fields == ["call"]:
-                calls.append([])
-            else:
-                calls[-1].append(Entry(*fields))
-        return calls
+
+def read_journal(lines: Iterable[str]) -> list[list[Entry]]:
+    """What the list `journal` holds, by script call."""
+    calls: list[list[Entry]] = []
+    for line in lines:
+        fields = json.loads(line)
+        if fields == ["call"]:
+            calls.append([])
+        else:
+            calls[-1].append(Entry(*fields))
+    return calls

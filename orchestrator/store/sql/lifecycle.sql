@@ -60,7 +60,7 @@ SELECT settle_instance(%(id)s::uuid, %(attempt)s::int, %(state)s, %(reason)s, %(
 UPDATE instances
 SET state = 'queued', reason = %(reason)s, error = %(error)s,
     failures = failures + %(failed)s, not_before = now() + %(delay)s * interval '1 second'
-WHERE id = %(id)s AND state = 'running' AND attempt = %(attempt)s
+WHERE id = %(id)s AND state IN ('running', 'waiting') AND attempt = %(attempt)s
 RETURNING id;
 
 -- name: suspend
