@@ -19,6 +19,7 @@ from orchestrator.store import migrate as migrations
 from orchestrator.telemetry import logging
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LogJSON = Annotated[bool, typer.Option("--json", help="Log JSON also on a terminal.")]
 Agents = Annotated[
     list[str] | None, typer.Option("--agents", help="A module with agents; may be repeated.")
 ]
@@ -38,15 +39,14 @@ def dev(
     concurrency: Annotated[int | None, typer.Option(help="Instances per worker.", min=1)] = None,
     agents: Agents = None,
     flower: Annotated[bool, typer.Option(help="Start Flower.")] = True,
+    as_json: AsJSON = False,
 ) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
     settings = Settings.load()
-    modules = tuple(agents or settings.agents) or ("examples.hello", "examples.audit.agents")
+    modules = tuple(agents or settings.agents) or _examples()
     options = _stack_options(settings, modules, workers, concurrency, flower)
     with Stack(options, _tell) as stack:
-        box = _box(stack)
-        # As wide as the URLs are: a cut one could not be copied.
-        output.out.print(box, width=max(output.out.width, _width(box)), soft_wrap=True)
+        _announce(stack, as_json=as_json)
         stack.wait()
 
 
@@ -70,9 +70,10 @@ def worker(
         int | None, typer.Option(help="How many at once (default: the setting).", min=1)
     ] = None,
     agents: Agents = None,
+    as_json: LogJSON = False,
 ) -> None:
     """Run agents until told to stop. Start as many of these, on as many machines, as needed."""
-    settings = _ready_settings(agents)
+    settings = _ready_settings(agents, as_json=as_json)
     if not settings.agents:
         raise ConfigurationError(
             "A worker needs agents to run: name their modules with --agents MODULE or in "
@@ -83,9 +84,9 @@ def worker(
     main.exit_now(main.work(settings, pool, concurrency or settings.worker_concurrency))
 
 
-def beat() -> None:
+def beat(as_json: LogJSON = False) -> None:
     """Run the clock and the housekeeping. Several may run; the work is done once."""
-    settings = _ready_settings(None)
+    settings = _ready_settings(None, as_json=as_json)
     from workers import main  # see `worker`
 
     main.exit_now(main.keep_house(settings))
@@ -96,6 +97,7 @@ def demo(
         Path | None, typer.Option(help="The code base to audit (default: Celery's own).")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("demo-report"),
+    as_json: AsJSON = False,
 ) -> None:
     """Audit a real code base with a tree of agents, on a stack of its own."""
     try:
@@ -113,9 +115,12 @@ def demo(
         )
         with Orchestrator.from_settings(located) as orchestrator:
             try:
-                summary = run_audit(orchestrator, source or _celery(), out, output.out)
+                console = None if as_json else output.out
+                summary = run_audit(orchestrator, source or _celery(), out, console)
             except NothingToAudit as error:
                 raise InvalidRequest("NOTHING_TO_AUDIT", str(error)) from None
+    if as_json:
+        output.as_json(summary.to_dict())
     if not summary.ok:
         raise typer.Exit(1)
 
@@ -128,9 +133,9 @@ def _celery() -> Path:
     return Path(spec.origin).parent
 
 
-def _ready_settings(agents: list[str] | None) -> Settings:
+def _ready_settings(agents: list[str] | None, *, as_json: bool) -> Settings:
     settings = Settings.load(**({"agents": ",".join(agents)} if agents else {})).located()
-    logging.configure(settings.log_level)
+    logging.configure(settings.log_level, json=as_json or None)
     assert settings.database_url is not None
     migrations.require_current(settings.database_url)
     # The Celery application is made from the environment: it must see the same servers.
@@ -159,6 +164,26 @@ def _stack_options(
 
 def _tell(name: str, detail: str) -> None:
     output.err.print(f"[dim]{name:>10}[/] {detail}", highlight=False)
+
+
+def _examples() -> tuple[str, ...]:
+    """The agents of the repository, for a stack that nobody has named agents for."""
+    if importlib.util.find_spec("examples") is None:
+        raise ConfigurationError(
+            "Name the modules of your agents: `orchestrator dev --agents MODULE`, or set "
+            "ORCHESTRATOR_AGENTS."
+        )
+    return ("examples.hello", "examples.audit.agents")
+
+
+def _announce(stack: Stack, *, as_json: bool) -> None:
+    if as_json:
+        urls = {"flower": stack.flower_url, "database": stack.database_url}
+        output.as_json(urls | {"redis": stack.redis_url})
+        return
+    box = _box(stack)
+    # As wide as the URLs are: a cut one could not be copied.
+    output.out.print(box, width=max(output.out.width, _width(box)), soft_wrap=True)
 
 
 def _box(stack: Stack) -> Panel:

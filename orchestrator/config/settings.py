@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError
 
 from orchestrator.config.stack_file import StackFile
 from orchestrator.domain.errors import ConfigurationError
@@ -99,11 +101,17 @@ class Settings(BaseSettings):
         """The settings, or a `ConfigurationError` that names each key and value at fault."""
         try:
             settings = cls(**overrides)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"orchestrator.toml is not valid TOML: {error}.") from None
+        except SettingsError as error:
+            value = _shown(getattr(error.__cause__, "doc", "unreadable"))
+            raise ConfigurationError(
+                f"A setting cannot be read: {error}: {value}. Set one limit at a time, as in "
+                "ORCHESTRATOR_LIMITS__MAX_DEPTH=5."
+            ) from None
         except ValidationError as error:
             faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))} = {fault.get('input')!r}: {fault['msg']}"
+                f"{'.'.join(map(str, fault['loc']))} = {_shown(fault.get('input'))}: {fault['msg']}"
                 for fault in error.errors()
             )
             raise ConfigurationError(
@@ -136,3 +144,8 @@ class Settings(BaseSettings):
                 "database_url": self.database_url or stack.database_url,
             }
         )
+
+
+def _shown(value: object) -> str:
+    """A value as it may stand in a message: passwords of URLs are told to nobody."""
+    return re.sub(r"(://[^@/]*:)[^@]*@", r"\1***@", repr(value))

@@ -10,6 +10,10 @@ from typing import Any
 JSON = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 
+#: Bits; Python itself reads no integer of more than 4,300 digits from text.
+LONGEST_INTEGER = 13_288
+
+
 class NotJSON(ValueError):
     """A value that JSON or the store cannot hold; the message names the key."""
 
@@ -59,7 +63,7 @@ def _first_fault(value: object, name: str, depth: int = 0) -> str | None:
     if depth > 200:
         return f"{name} is nested more than 200 levels deep or contains itself"
     if value is None or isinstance(value, bool | int):
-        return None
+        return _number_fault(value or 0, name)
     if isinstance(value, float):
         return None if math.isfinite(value) else f"{name} is {value}, which JSON cannot hold"
     if isinstance(value, str):
@@ -72,6 +76,11 @@ def _first_fault(value: object, name: str, depth: int = 0) -> str | None:
             (f for i, item in items if (f := _first_fault(item, f"{name}[{i}]", depth + 1))), None
         )
     return f"{name} is of type {type(value).__name__}, which is not a JSON value"
+
+
+def _number_fault(value: int, name: str) -> str | None:
+    long = value.bit_length() > LONGEST_INTEGER
+    return f"{name} is an integer of more than 4,000 digits" if long else None
 
 
 def _dict_fault(value: dict[Any, Any], name: str, depth: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +30,12 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
             raise ConfigurationError(f"max_attempts is {self.max_attempts}; it must be at least 1.")
-        if self.first_delay < 0 or self.max_delay < self.first_delay:
-            raise ConfigurationError("Retry delays must satisfy 0 <= first_delay <= max_delay.")
+        # Said this way round, NaN is refused too.
+        if not 0 <= self.first_delay <= self.max_delay < math.inf:
+            raise ConfigurationError(
+                f"Retry delays must satisfy 0 <= first_delay <= max_delay < infinity; they are "
+                f"{self.first_delay} and {self.max_delay}."
+            )
 
     @classmethod
     def never(cls) -> RetryPolicy:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,14 +79,14 @@ def _encode(args: Mapping[str, Any], max_bytes: int) -> str:
 def _timeout(asked: object, of_agent: float | None, default: float) -> float:
     if asked is None:
         return default if of_agent is None else of_agent
-    usable = isinstance(asked, int | float) and not isinstance(asked, bool)
-    if not usable or not math.isfinite(asked) or not 0 < asked <= LONGEST_TIMEOUT:  # type: ignore[arg-type,operator]  # checked just before
+    is_number = isinstance(asked, int | float) and not isinstance(asked, bool)
+    if not is_number or not 0 < asked <= LONGEST_TIMEOUT:  # type: ignore[operator]  # a number
         raise InvalidSpawn(
             "INVALID_TIMEOUT",
             f"The timeout is {asked!r}; it must be a number of seconds above 0 and up to "
             f"{LONGEST_TIMEOUT:g}.",
         )
-    return float(asked)  # type: ignore[arg-type]  # checked just before
+    return float(asked)  # type: ignore[arg-type]  # a number
 
 
 def _check_on_limit(on_limit: str) -> None:
