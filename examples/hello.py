@@ -1,6 +1,6 @@
 """The smallest program: one agent, one spawn, one result.
 
-With `orchestrator worker --agents examples.hello` running: ``python -m examples.hello``.
+While `orchestrator dev` runs (it loads this agent): ``python -m examples.hello``.
 """
 
 from orchestrator import Context, Orchestrator, agent

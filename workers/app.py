@@ -47,6 +47,7 @@ def make_app(settings: Settings) -> Celery:
         # Prefetching is off, so there is nothing to reduce after a reconnect.
         worker_enable_prefetch_count_reduction=False,
         worker_send_task_events=settings.task_events,
+        worker_consumer="workers.consumer:Consumer",
         # An event per message sent would cost two thirds of the price of sending it.
         task_send_sent_event=False,
         # Our own logging is set up by the commands.

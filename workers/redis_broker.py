@@ -1,9 +1,10 @@
-"""kombu's Redis transport with two corrections.
+"""kombu's Redis transport with three corrections.
 
 A channel that lost its connection is asked for connection parameters once more while a worker
 reconnects, and kombu 5.7 then fails for want of the connection: the worker stops consuming.
 Keeping the parameters cures it. And no message is ever restored: PostgreSQL knows what has to
-run, so what a dying worker had read is brought back by its lease, under a new attempt.
+run, so what a dying worker had read is brought back by its lease, under a new attempt. Last, a
+client is made once for each connection pool, where kombu makes one for each message it sends.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from kombu.transport import redis
 
 
 class Channel(redis.Channel):
-    """Remembers how to connect; restores nothing."""
+    """Remembers how to connect and its clients; restores nothing."""
 
     do_restore = False
 
@@ -23,6 +24,15 @@ class Channel(redis.Channel):
         if self.connection is not None and self.connection.client is not None:
             known[asynchronous] = super()._connparams(asynchronous)
         return dict(known[asynchronous])
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        pool = self.async_pool if asynchronous else self.pool
+        clients: dict[bool, tuple[Any, Any]] = self.__dict__.setdefault("_known_clients", {})
+        known_pool, client = clients.get(asynchronous, (None, None))
+        if known_pool is not pool:
+            client = super()._create_client(asynchronous)
+            clients[asynchronous] = (pool, client)
+        return client
 
 
 class Transport(redis.Transport):

@@ -37,6 +37,12 @@ _MARK = (1 << 48) - 1
 _SKIPPED = frozenset(
     {token.COMMENT, token.NL, token.NEWLINE, token.INDENT, token.DEDENT, token.ENDMARKER}
 )
+# From Python 3.12 on, the text of an f-string is a token of its own.
+_LITERALS = {
+    getattr(token, name): name
+    for name in ("STRING", "NUMBER", "FSTRING_MIDDLE")
+    if hasattr(token, name)
+}
 
 
 class Fingerprint(NamedTuple):
@@ -81,8 +87,8 @@ def _significant(file: SourceFile) -> Iterator[tuple[str, int]]:
     skipped = _skipped_lines(file)
     for item in file.tokens:
         if item.type not in _SKIPPED and item.start[0] not in skipped:
-            literal = item.type in (token.STRING, token.NUMBER)
-            yield (token.tok_name[item.type] if literal else item.string), item.start[0]
+            kind = _LITERALS.get(item.type)
+            yield kind or item.string, item.start[0]
 
 
 def _skipped_lines(file: SourceFile) -> set[int]:

@@ -89,12 +89,12 @@ def suppressed(finding: Finding, file: SourceFile, _evidence: Evidence) -> bool:
 
 def _extent(line: int, file: SourceFile) -> tuple[int, int]:
     """First and last line of the statement at `line`; of a compound one, of its header."""
-    for node in file.nodes:
-        if isinstance(node, ast.stmt) and node.lineno == line:
-            body = getattr(node, "body", None)
-            last = body[0].lineno - 1 if body else node.end_lineno or line
-            return line, max(line, last)
-    return line, line
+    node = next(iter(file.at(line)), None)
+    if node is None:
+        return line, line
+    body = getattr(node, "body", None)
+    last = body[0].lineno - 1 if body else node.end_lineno or line
+    return line, max(line, last)
 
 
 def generated(_finding: Finding, file: SourceFile, _evidence: Evidence) -> bool:
@@ -156,12 +156,11 @@ def inherited(finding: Finding, file: SourceFile, _evidence: Evidence) -> bool:
 
     ``inspect.getdoc`` shows that docstring for it.
     """
-    classes = {node.name: node for node in file.nodes if isinstance(node, ast.ClassDef)}
-    holder = classes.get(finding.symbol.rsplit(".", 1)[-1])
+    holder = file.classes.get(finding.symbol.rsplit(".", 1)[-1])
     method = definition_at(finding.line, file)
     if holder is None or method is None or isinstance(method, ast.ClassDef):
         return False
-    return any(_documents(base, method.name) for base in _bases(holder, classes))
+    return any(_documents(base, method.name) for base in _bases(holder, file.classes))
 
 
 def _bases(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> Iterator[ast.ClassDef]:
@@ -222,17 +221,12 @@ def never_mutated(finding: Finding, file: SourceFile, _evidence: Evidence) -> bo
 
 def definition_at(line: int, file: SourceFile) -> Function | ast.ClassDef | None:
     """The function or class whose ``def`` or ``class`` stands on `line`."""
-    for node in file.nodes:
-        if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and node.lineno == line:
-            return node
-    return None
+    kinds = (*FUNCTIONS, ast.ClassDef)
+    return next((node for node in file.at(line) if isinstance(node, kinds)), None)
 
 
 def _handler_at(line: int, file: SourceFile) -> ast.ExceptHandler | None:
-    for node in file.nodes:
-        if isinstance(node, ast.ExceptHandler) and node.lineno == line:
-            return node
-    return None
+    return next((n for n in file.at(line) if isinstance(n, ast.ExceptHandler)), None)
 
 
 _DOCSTRING = frozenset({"missing-docstring"})

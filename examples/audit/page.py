@@ -20,8 +20,6 @@ from examples.audit.summary import AuditSummary
 SHOWN_FINDINGS = 250
 #: Children shown below one instance of the tree; all others are counted.
 SHOWN_CHILDREN = 400
-#: Concurrent instances per session, unless the operator set something else.
-DEFAULT_SLOTS = 10
 _MARKS = {Severity.HIGH: "▲", Severity.MEDIUM: "◆", Severity.LOW: "●"}
 _STATE_MARKS = {"completed": "✓", "failed": "✕", "cancelled": "⊘"}
 # The page may run nothing and load nothing, whatever a finding's text should hold.
@@ -39,6 +37,8 @@ class Report:
     result: AuditResult | None
     tree: list[Execution]
     made_at: datetime
+    #: How many instances of a session may run at once.
+    slots: int
 
 
 def html_page(report: Report) -> str:
@@ -73,7 +73,7 @@ def _sections(report: Report) -> Iterator[Markup]:
     summary, result = report.summary, report.result
     for problem in summary.problems:
         yield tag("p", tag("strong", "Not complete: "), problem, class_="problem", role="alert")
-    yield tag("section", *_cards(summary, result), class_="cards", aria_label="Summary")
+    yield tag("section", *_cards(report), class_="cards", aria_label="Summary")
     if result is not None:
         yield _section("rules", "Findings by rule", "", _severity_legend(), _by_rule(result))
         yield _section("findings", "Most important findings", _shown(result), _findings(result))
@@ -85,7 +85,7 @@ def _sections(report: Report) -> Iterator[Markup]:
         f"Each bar is an instance at work in a slot; at most {summary.most_at_once} ran at once. "
         "An agent that waits for its children gives its slot back, so it shows as several bars.",
         _agent_legend(),
-        tag("div", charts.timeline_chart(report.tree, DEFAULT_SLOTS), class_="scroll"),
+        tag("div", charts.timeline_chart(report.tree, report.slots), class_="scroll"),
     )
     yield _section("tree", "Execution tree", "", tag("div", *_tree(report.tree), class_="tree"))
     yield _section("method", "How to read the numbers", "", _method(result))
@@ -96,7 +96,8 @@ def _section(name: str, title: str, note: str, *content: Markup) -> Markup:
     return tag("section", tag("h2", title), lead, *content, id=name)
 
 
-def _cards(summary: AuditSummary, result: AuditResult | None) -> Iterator[Markup]:
+def _cards(report: Report) -> Iterator[Markup]:
+    summary, result, slots = report.summary, report.result, report.slots
     severities = ", ".join(f"{count:,} {name}" for name, count in summary.findings.items())
     states = ", ".join(f"{count:,} {name}" for name, count in summary.by_state.items())
     raw = result["raw"] if result else 0
@@ -105,7 +106,7 @@ def _cards(summary: AuditSummary, result: AuditResult | None) -> Iterator[Markup
     yield _card("Dropped by review", f"{summary.dropped:,}", f"of {raw:,}; {merged:,} joined")
     yield _card("Files", f"{summary.files:,}", f"{summary.lines:,} lines")
     yield _card("Instances", f"{summary.instances:,}", states)
-    yield _card("Most at once", f"{summary.most_at_once}", f"limit {DEFAULT_SLOTS} per session")
+    yield _card("Most at once", f"{summary.most_at_once}", f"limit {slots} per session")
     yield _card("Wall time", f"{summary.wall_s:.1f} s", "first instance to last end")
     yield _card("Throughput", f"{summary.throughput:.1f}/s", "instances ended")
     yield _percentile_card("Spawn call", summary.spawn_ms, 1, "ms")

@@ -169,7 +169,7 @@ def display(console: Console | None, title: str) -> Display:
 def drawing(now: Snapshot, title: str, rows: int) -> Group:
     """The live view with at most `rows` folders, those at work first."""
     head = Table.grid(padding=(0, 2))
-    bar = ProgressBar(total=max(now.expected, 1), completed=now.ended, width=40)
+    bar = _bar(now.ended, now.expected, 40)
     speed = f"{now.throughput:.1f}/s  {now.elapsed:.1f} s"
     head.add_row(bar, Text(f"{now.ended}/{now.expected}", "bold"), Text(speed, "dim"))
     tree = Tree(Text(title, "bold"), guide_style="dim")
@@ -193,8 +193,18 @@ def _branch_line(branch: Branch) -> Table:
     line.add_column(width=20)
     line.add_column(width=9, justify="right")
     colour = _COLOURS.get(branch.state, "default")
-    bar = ProgressBar(total=max(branch.expected, 1), completed=branch.ended, width=20)
+    bar = _bar(branch.ended, branch.expected, 20)
     at_work = f"{branch.running} running" if branch.running else branch.state
     done = f"{branch.ended}/{branch.expected}"
     line.add_row(Text(branch.label, colour), bar, done, Text(at_work, "dim"))
     return line
+
+
+def _bar(done: int, total: int, width: int) -> ProgressBar:
+    return ProgressBar(
+        total=max(total, 1),
+        completed=done,
+        width=width,
+        complete_style="cyan",
+        finished_style="green",
+    )

@@ -28,6 +28,7 @@ from orchestrator import (
     Orchestrator,
     OrchestratorError,
     ResultPending,
+    Settings,
 )
 
 #: Shortest time between two looks at the tree, in seconds.
@@ -65,7 +66,8 @@ def run_audit(
         raise
     tree = executions(orchestrator.tree(handle.id), orchestrator.events)
     summary = summarise(session, handle.id, result, tree, report_paths(out), error)
-    write_reports(Report(title, summary, result, tree, datetime.now(UTC)), out)
+    slots = Settings.load().limits.session_concurrency
+    write_reports(Report(title, summary, result, tree, datetime.now(UTC), slots), out)
     if console is not None:
         print_summary(summary, title, console)
     return summary
@@ -154,7 +156,7 @@ def _lines(summary: AuditSummary) -> Iterator[tuple[str, str]]:
     yield "source", f"{summary.files:,} files, {summary.lines:,} lines"
     yield "findings", f"{found} ({summary.dropped:,} dropped by the reviewers)"
     yield "spawn call", shown(summary.spawn_ms, 1, "ms")
-    yield "queue wait", shown(summary.queue_wait_s, 1, "s") + " (the wait for a slot included)"
+    yield "queue wait", shown(summary.queue_wait_s, 1, "s") + ", for a slot"
     yield "run of a leaf", shown(summary.run_s, 1000, "ms")
     yield "throughput", f"{summary.throughput:.1f} instances/s over {summary.wall_s:.1f} s"
     yield "most at once", f"{summary.most_at_once}"

@@ -43,6 +43,23 @@ class SourceFile:
         return list(ast.walk(self.tree))
 
     @cached_property
+    def classes(self) -> dict[str, ast.ClassDef]:
+        """The classes of the file by name, nested ones too; of several alike the last."""
+        return {node.name: node for node in self.nodes if isinstance(node, ast.ClassDef)}
+
+    @cached_property
+    def _by_line(self) -> dict[int, list[ast.stmt | ast.ExceptHandler]]:
+        found: dict[int, list[ast.stmt | ast.ExceptHandler]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.stmt | ast.ExceptHandler):
+                found.setdefault(node.lineno, []).append(node)
+        return found
+
+    def at(self, line: int) -> list[ast.stmt | ast.ExceptHandler]:
+        """The statements and handlers that begin on a line, outer ones first."""
+        return self._by_line.get(line, [])
+
+    @cached_property
     def tokens(self) -> list[tokenize.TokenInfo]:
         """All tokens, or those before the first place that cannot be tokenised."""
         found: list[tokenize.TokenInfo] = []

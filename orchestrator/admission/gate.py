@@ -21,6 +21,7 @@ from redis.retry import Retry
 
 from orchestrator.admission.keys import key, queue_name
 from orchestrator.admission.scripts import Library, Script
+from orchestrator.admission.wire import Wire, pack, pack_head
 from orchestrator.domain.errors import GateUnavailable
 from orchestrator.domain.instance import Instance, NewInstance
 from orchestrator.domain.limits import Limits
@@ -78,12 +79,14 @@ class Gate:
     ) -> None:
         self.name = name
         self.redis = connect(url, timeout)
+        self._wire = Wire(self.redis)
         self.on_empty = on_empty
         self._tag = key(name, "generation").rpartition(":")[0]
         self._scripts = {script.name: script for script in library}
 
     def close(self) -> None:
         """Close all connections."""
+        self._wire.close()
         self.redis.close()
 
     # --- a spawn --------------------------------------------------------------------------
@@ -305,23 +308,17 @@ class Gate:
         return cast(list[Any], self._when_ready(lambda: self._pipeline(script, arguments)))
 
     def _evaluate(self, script: Script, arguments: list[object]) -> Any:
-        try:
-            return self.redis.evalsha(script.sha, 1, self._tag, *arguments)  # type: ignore[arg-type]  # numbers too
-        except NoScriptError:
-            return self.redis.eval(script.source, 1, self._tag, *arguments)  # type: ignore[arg-type]  # numbers too
+        [reply] = self._pipeline(script, [arguments])
+        return reply
 
     def _pipeline(self, script: Script, calls: list[list[object]]) -> list[Any]:
+        head = pack_head("EVALSHA", script.sha, "1", self._tag)
+        commands = [pack(head, 4, arguments) for arguments in calls]
         try:
-            return self._pipeline_loaded(script, calls)
+            return self._wire.call_many(commands)
         except NoScriptError:
             self.redis.script_load(script.source)
-            return self._pipeline_loaded(script, calls)
-
-    def _pipeline_loaded(self, script: Script, calls: list[list[object]]) -> list[Any]:
-        with self.redis.pipeline(transaction=False) as pipe:
-            for arguments in calls:
-                pipe.evalsha(script.sha, 1, self._tag, *arguments)  # type: ignore[arg-type]  # numbers too
-            return pipe.execute()
+            return self._wire.call_many(commands)
 
     def _when_ready(self, action: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + REBUILD_PATIENCE

@@ -22,6 +22,7 @@ DOCS = ROOT / "docs"
 _MARK = re.compile(r"<!-- (\w+)(?:: (.*))? -->")
 _FENCE = re.compile(r"^```(\w*)$")
 _SPAN = re.compile(r"`([^`]+)`")
+_CELL = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(frozen=True)
@@ -123,5 +124,5 @@ def rows(text: str) -> list[list[str]]:
     for number, line in enumerate(lines):
         is_head = number + 1 < len(lines) and lines[number + 1].startswith("|--")
         if line.startswith("|") and not line.startswith("|--") and not is_head:
-            found.append([cell.strip() for cell in line.strip("|").split(" | ")])
+            found.append([cell.strip() for cell in _CELL.split(line)[1:-1]])
     return found

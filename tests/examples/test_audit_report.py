@@ -87,7 +87,7 @@ def report(
     root = execution("r", (0.0, 1.0), (4.0, 5.0), agent="audit.codebase", children=children)
     nodes = [root] if tree is None else tree
     summary = summarise("audit-1", "r", outcome, nodes, report_paths(Path("out")))
-    return Report(title, summary, outcome, nodes, datetime(2026, 5, 4, 3, 2, tzinfo=UTC))
+    return Report(title, summary, outcome, nodes, datetime(2026, 5, 4, 3, 2, tzinfo=UTC), 10)
 
 
 def test_the_page_is_well_formed_and_complete() -> None:

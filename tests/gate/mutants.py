@@ -1,0 +1,141 @@
+"""Is the model test any good? Seeded mistakes in the scripts, each of which it must find.
+
+    python -m tests.gate.mutants [FILE...]      e.g. release lib/park; all when none is named
+
+Prints what became of each mutant and exits with 1 when one survived. Each mistake is made in
+the source in memory; nothing on disk changes.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.resources import files
+from multiprocessing import get_context
+
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from orchestrator.admission.scripts import Library, Script
+from orchestrator.devstack import EmbeddedServers, scratch_folder
+from tests.gate.machine import GateMachine
+from tests.gate.mutations import MUTATIONS
+from tests.gate.test_gate_model import SETTINGS
+from tests.gate.traced import TracedGate, probed_library
+
+_LUA = files("orchestrator.admission").joinpath("lua")
+_PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A mistake: in `file` (below `lua/`, without its ending) `old` has become `new`."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self, source: str) -> str:
+        """The source of a script in which the file is part with the mistake in it."""
+        text = _LUA.joinpath(f"{self.file}.lua").read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file} has {text.count(self.old)} times {self.old!r}")
+        return source.replace(text, text.replace(self.old, self.new))
+
+    def __str__(self) -> str:
+        return f"{self.file}: {_in_short(self.old)} -> {_in_short(self.new) or '(nothing)'}"
+
+
+class MutatedLibrary(Library):
+    """The scripts with one mistake."""
+
+    def __init__(self, mutation: Mutation, message: str, clock: str | None = None) -> None:
+        super().__init__(message, clock)
+        self._mutation = mutation
+
+    def load(self, name: str) -> Script:
+        """The script of this verb, perhaps not as it should be."""
+        script = super().load(name)
+        return replace(script, source=self._mutation.apply(script.source))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of a mutant."""
+
+    mutation: Mutation
+    #: the first line of what the model test found; empty when it found nothing
+    found: str
+    seconds: float
+
+
+def read(text: str) -> Iterator[Mutation]:
+    """The mutations of a table; see `mutations.py`."""
+    file = ""
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if line.startswith("# "):
+            file = line.removeprefix("# ")
+            continue
+        old, new = (part.strip().replace(r"\n", "\n") for part in line.split("=>"))
+        yield Mutation(file, old, new)
+
+
+def attempt(mutations: Iterable[Mutation]) -> Iterator[Trial]:
+    """Let the model test loose on each, on a server of this process's own."""
+    with (
+        scratch_folder() as folder,
+        EmbeddedServers(folder, durable=False, database=False) as servers,
+    ):
+        for mutation in mutations:
+            yield _attempt_one(servers.redis_url, mutation)
+
+
+def _attempt_one(url: str, mutation: Mutation) -> Trial:
+    started = time.monotonic()
+    library = probed_library(partial(MutatedLibrary, mutation))
+    with closing(TracedGate(url, library)) as gate:
+        found = _find_fault(gate)
+    return Trial(mutation, found, time.monotonic() - started)
+
+
+def _find_fault(gate: TracedGate) -> str:
+    # As in the test, but content with the first fault as it is found.
+    hurried = settings(SETTINGS, phases=[Phase.generate], report_multiple_bugs=False)
+    try:
+        run_state_machine_as_test(lambda: GateMachine(gate), settings=hurried)
+    except Exception as error:
+        # Whatever goes wrong in the examples is the fault showing itself.
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return ""
+
+
+def _attempt_all(mutations: Sequence[Mutation]) -> list[Trial]:
+    return list(attempt(mutations))
+
+
+def main(wanted: Sequence[str]) -> int:
+    """Try all mutants of these files; answers the number of survivors."""
+    mutations = [one for one in read(MUTATIONS) if not wanted or one.file in wanted]
+    shares = [mutations[start::_PROCESSES] for start in range(_PROCESSES)]
+    # Fresh processes, so that each has a supervisor of servers of its own.
+    with ProcessPoolExecutor(_PROCESSES, get_context("spawn")) as pool:
+        trials = [trial for share in pool.map(_attempt_all, shares) for trial in share]
+    for trial in sorted(trials, key=lambda trial: str(trial.mutation)):
+        fate = "killed  " if trial.found else "SURVIVED"
+        print(f"{fate} {trial.seconds:5.1f} s  {trial.mutation}\n{'':18}{trial.found[:100]}")
+    survivors = [trial for trial in trials if not trial.found]
+    print(f"{len(trials) - len(survivors)} of {len(trials)} mutants killed")
+    return len(survivors)
+
+
+def _in_short(lua: str) -> str:
+    return " ".join(lua.split())
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main(sys.argv[1:])))
