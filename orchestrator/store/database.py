@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg_errors
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from orchestrator.domain.errors import SchemaOutdated, StoreUnavailable
 
@@ -43,8 +43,9 @@ class Database:
         timeout: float = 5.0,
         statement_timeout: float = 30.0,
     ) -> None:
+        self._url = to_libpq(url)
         self._pool: ConnectionPool[Connection] = ConnectionPool(
-            to_libpq(url),
+            self._url,
             connection_class=psycopg.Connection[DictRow],
             kwargs={
                 "autocommit": True,
@@ -72,8 +73,11 @@ class Database:
         """A connection that commits each statement by itself."""
         if self._pool.closed:
             self._open()
-        with _translated(), self._pool.connection() as connection:
-            yield connection
+        try:
+            with _translated(), self._pool.connection() as connection:
+                yield connection
+        except PoolTimeout as error:
+            raise unavailable(self._cause() or error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -90,6 +94,14 @@ class Database:
         """The first row of one statement, or None."""
         with self.connection() as connection:
             return connection.execute(sql, parameters).fetchone()
+
+    def _cause(self) -> psycopg.Error | None:
+        """Why the pool has no connection: what the server says to a direct one."""
+        try:
+            psycopg.connect(self._url, connect_timeout=2).close()
+        except psycopg.Error as error:
+            return error
+        return None
 
     def _open(self) -> None:
         # A failed first connection must speak for itself, not as a pool timeout later.
@@ -130,6 +142,8 @@ def _translated() -> Iterator[None]:
         pg_errors.UndefinedFunction,
     ) as error:
         raise SchemaOutdated(str(error).splitlines()[0]) from error
+    except PoolTimeout:
+        raise
     except (
         psycopg.OperationalError,  # also deadlocks and timeouts: repeating helps
         psycopg.InterfaceError,  # the connection was lost before

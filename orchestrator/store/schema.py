@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from orchestrator.domain.lifecycle import LIVE, STORED, TERMINAL
+from orchestrator.domain.lifecycle import STORED, TERMINAL
 
 NAMING = {
     "pk": "%(table_name)s_pkey",
@@ -26,7 +26,8 @@ def _in(column: str, states: tuple[str, ...]) -> str:
 
 
 IS_STORED = _in("state", STORED)
-IS_LIVE = _in("state", LIVE)
+# As PostgreSQL itself writes it, so that a comparison finds no difference.
+IS_VOID = "state = ANY (ARRAY['failed'::text, 'cancelled'::text])"
 IS_TERMINAL = _in("state", tuple(state for state in STORED if state in TERMINAL))
 
 _UUID = pg.UUID(as_uuid=False)
@@ -65,6 +66,12 @@ instances = sa.Table(
     # Which spawn of its parent it is; a parent that runs again finds its children by it.
     sa.Column("position", sa.Integer),
     sa.Column("state", sa.Text, nullable=False),
+    sa.Column(
+        "is_void",
+        sa.Boolean,
+        sa.Computed(IS_VOID, persisted=True),
+        nullable=False,
+    ),
     sa.Column("reason", sa.Text),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
@@ -72,9 +79,9 @@ instances = sa.Table(
     sa.Column("retry", pg.JSONB, nullable=False),
     sa.Column("not_before", _TIME),
     sa.Column("idempotency_key", sa.Text),
-    sa.Column("args", pg.JSONB, nullable=False),
-    sa.Column("result", pg.JSONB),
-    sa.Column("error", pg.JSONB),
+    sa.Column("args", pg.JSON, nullable=False),
+    sa.Column("result", pg.JSON),
+    sa.Column("error", pg.JSON),
     sa.Column("worker", sa.Text),
     sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
     sa.Column("started_at", _TIME),
@@ -89,8 +96,17 @@ instances = sa.Table(
     sa.CheckConstraint("failures BETWEEN 0 AND attempt", name="failures"),
 )
 sa.Index("instances_session_idx", instances.c.session, instances.c.id)
-sa.Index("instances_parent_id_idx", instances.c.parent_id)
-sa.Index("instances_live_idx", instances.c.id, postgresql_where=sa.text(IS_LIVE))
+sa.Index(
+    "instances_parent_id_idx",
+    instances.c.parent_id,
+    postgresql_where=sa.text("parent_id IS NOT NULL"),
+)
+sa.Index("instances_live_idx", instances.c.id, postgresql_where=sa.text("ended_at IS NULL"))
+sa.Index(
+    "instances_live_children_idx",
+    instances.c.parent_id,
+    postgresql_where=sa.text("ended_at IS NULL AND parent_id IS NOT NULL"),
+)
 sa.Index(
     "instances_idempotency_key_idx",
     instances.c.tenant,
@@ -104,7 +120,7 @@ sa.Index(
     instances.c.parent_id,
     instances.c.position,
     unique=True,
-    postgresql_where=sa.text("state NOT IN ('failed', 'cancelled')"),
+    postgresql_where=sa.text("NOT is_void AND parent_id IS NOT NULL"),
 )
 
 events = sa.Table(

@@ -10,13 +10,13 @@ from typing import Any
 
 import sqlalchemy
 from psycopg import errors as pg_errors
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 from sqlalchemy import exc as sa_exc
 
-from orchestrator.domain.errors import InvalidSpawn
+from orchestrator.domain.errors import InvalidSpawn, SchemaOutdated
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.lifecycle import State
-from orchestrator.store.database import Database
+from orchestrator.store.database import Database, unavailable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
 from orchestrator.store.statements import statement
 
@@ -25,6 +25,9 @@ CallersConnection = sqlalchemy.Connection
 
 #: The channel on which a spawn in a caller's transaction is announced by its commit.
 SPAWNED = "orchestrator_spawned"
+
+#: SQLSTATEs (PostgreSQL documentation, appendix A).
+FOREIGN_KEY_VIOLATION, UNDEFINED_TABLE = "23503", "42P01"
 
 #: Sorts before every id: where a walk in pages begins.
 BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
@@ -91,8 +94,8 @@ class Store:
         values = {**_record_values(new), "retry": json.dumps(new.retry.to_dict())}
         try:
             recorded = connection.exec_driver_sql(statement(_record_name(new)), values).first()
-        except sa_exc.IntegrityError as error:
-            raise _another_tenant(new) from error
+        except sa_exc.DBAPIError as error:
+            raise _callers_fault(new, error) from error
         if recorded is not None:
             announcement = {"channel": SPAWNED, "id": new.id}
             connection.exec_driver_sql(statement("announce"), announcement)
@@ -118,7 +121,7 @@ class Store:
             state=ending.state,
             reason=ending.reason,
             result=ending.result,
-            error=None if ending.error is None else Jsonb(ending.error),
+            error=None if ending.error is None else Json(ending.error),
             failed=int(ending.failed),
         )
         assert row is not None
@@ -140,7 +143,7 @@ class Store:
             id=instance_id,
             attempt=attempt,
             reason=reason,
-            error=None if error is None else Jsonb(error),
+            error=None if error is None else Json(error),
             failed=int(failed),
             delay=delay,
         )
@@ -335,6 +338,17 @@ class _tenant_guard:  # noqa: N801  # reads as a statement where it is used
             detail = error.diag.message_detail or ""
             fitting = (new for new in self._news if f"({new.session}, {new.tenant})" in detail)
             raise _another_tenant(next(fitting, self._news[0])) from error
+
+
+def _callers_fault(new: NewInstance, error: sa_exc.DBAPIError) -> Exception:
+    """What went wrong on a caller's connection, whatever driver it has, in our words."""
+    original = error.orig or error
+    code = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    if code == FOREIGN_KEY_VIOLATION:
+        return _another_tenant(new)
+    if code == UNDEFINED_TABLE:
+        return SchemaOutdated(str(original).splitlines()[0])
+    return unavailable(original) if isinstance(error, sa_exc.OperationalError) else error
 
 
 def _another_tenant(new: NewInstance) -> InvalidSpawn:

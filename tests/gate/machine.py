@@ -53,10 +53,10 @@ JOURNAL = key(GATE, "generation").replace("generation", "journal")
 
 #: What may happen, as often as it is named.
 ACTIONS = """
-    spawn spawn spawn spawn check_in check_in repeat_check_in follow follow withdraw
-    release release release requeue requeue suspend suspend suspend resume resume cancel
+    spawn spawn spawn spawn check_in check_in check_in repeat_check_in follow follow withdraw withdraw
+    release release release requeue requeue suspend suspend suspend resume resume cancel cancel
     beat beat beat odd_beat leave pass_time pass_time pass_time leap sweep sweep forget
-    adopt adopt change_limits look
+    adopt adopt adopt change_limits look
 """.split()
 
 
@@ -150,14 +150,16 @@ class GateMachine(RuleBasedStateMachine):
 
     def _cancel(self) -> None:
         """Some end early."""
-        ids = self._draw(st.lists(st.sampled_from(sorted(self.news)), min_size=1, max_size=3))
-        self.act(self.gate.cancel, ids)
+        places = ("admitted", "dispatched", "queued", "suspended")
+        ids = {self._pick(*places).id for _ in range(self._draw(st.integers(1, 3)))}
+        self.act(self.gate.cancel, sorted(ids))
 
     # --- workers and time -----------------------------------------------------------------
 
     def _beat(self) -> None:
-        """All workers are well and renew what they run."""
-        pairs = [(item.id, item.attempt) for item in self.model.items.values()]
+        """All workers are well and renew what they run; that may be nothing of what is known."""
+        known = self.model.items.values() if self._draw(st.booleans(), "renew") else ()
+        pairs = [(item.id, item.attempt) for item in known]
         for worker, pool in zip(WORKERS, POOLS, strict=True):
             self.act(self.gate.heartbeat, worker, pool, 6, pairs)
 
@@ -203,7 +205,7 @@ class GateMachine(RuleBasedStateMachine):
 
     def _adopt(self) -> None:
         """The reconciler, or a worker in doubt, finds a row."""
-        known = self._pick()
+        known = self._pick("dispatched", "suspended", "expired")
         state = self._draw(st.sampled_from([State.QUEUED, State.RUNNING, State.WAITING]))
         attempt = max(0, self._attempt(known))
         worker, delay = self._draw(workers), self._draw(delays)

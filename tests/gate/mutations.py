@@ -49,7 +49,6 @@ or entry.stop ~= '' => or false
 not entry or entry.attempt ~= attempt => not entry
 if entry and entry.attempt == attempt then => if entry then
 or set == 'suspended' => or false
-'XX', now => now
 elseif set == 'expired' then => elseif false then
 expire(8) =>
 promote(8) =>

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, cast
 
 import redis
@@ -77,7 +77,7 @@ def expected(gate: str, model: GateModel) -> Dump:
     for worker, until in model.alive.items():
         keys[key(gate, "workers")][worker] = float(until)
     for worker, offer in model.offers.items():
-        keys[key(gate, "worker", worker)] = _offered(offer)
+        keys[key(gate, "worker", worker)] = {pool: str(count) for pool, count in offer.items()}
     keys[key(gate, "config")] = {name: str(value) for name, value in model.config.items()}
     keys[key(gate, "refusals")] = {code: str(count) for code, count in model.refusals.items()}
     keys[key(gate, "sequence")] = str(model.arrivals) if model.arrivals else ""
@@ -135,16 +135,7 @@ def state_of(gate: str, found: Dump) -> Dump:
         for name in ("generation", "pools", "flows", "capacity", "sessions", "tenants", "queue", "outbox")
     ]
     beside += [key(gate, "generation").replace("generation", name) for name in ("clock", "journal")]
-    state = {name: value for name, value in found.items() if not name.startswith(tuple(beside))}
-    for name in state:
-        if name.startswith(key(gate, "worker")):
-            state[name] = _offered(cast(dict[str, str], state[name]))
-    return {name: value for name, value in state.items() if value}
-
-
-def _offered(offer: Mapping[str, object]) -> dict[str, str]:
-    """What a worker offers; to offer nothing is not to offer."""
-    return {pool: str(count) for pool, count in offer.items() if str(count) != "0"}
+    return {name: value for name, value in found.items() if not name.startswith(tuple(beside))}
 
 
 def differences(found: Dump, wanted: Dump) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import psycopg
@@ -88,7 +89,7 @@ def trail(store: Store, instance_id: str) -> list[tuple[State | None, State]]:
 def check_trail(instance: Instance, events: list[Event]) -> None:
     """R8: the trail begins with the spawn, has no gap, and ends where the row is."""
     assert (events[0].from_state, events[0].to_state) == (None, State.QUEUED)
-    for before, after in zip(events, events[1:], strict=False):
+    for before, after in itertools.pairwise(events):
         assert after.from_state == before.to_state
         assert after.attempt >= before.attempt
         assert (after.from_state, after.attempt) != (after.to_state, before.attempt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +55,7 @@ MAY: dict[Verb, tuple[set[State], set[int]]] = {
     # The gate may have dispatched an attempt that never began.
     expire: (set(LIVE), {SAME, NEWER}),
 }
-AFTER = {
+AFTER: dict[Verb, State] = {
     begin: State.RUNNING,
     settle: State.COMPLETED,
     hand_back: State.QUEUED,
@@ -124,8 +125,6 @@ def test_what_ends_is_recorded(store: Store) -> None:
 
 @pytest.mark.parametrize("text", ["null", "0", '""', "[]", '{"a": [1, null]}', '"\U0001f600"'])
 def test_every_result_comes_back_as_it_was(store: Store, text: str) -> None:
-    import json
-
     one = begun(store, root(store))
     store.settle(one.id, 1, Ending(State.COMPLETED, result=text))
     assert found(store, one.id).result == json.loads(text)
@@ -192,7 +191,7 @@ def test_a_message_that_turns_up_late_finds_nothing(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [pair for pair in itertools.permutations([settle, hand_back, suspend, expire], 2)],
+    list(itertools.permutations([settle, hand_back, suspend, expire], 2)),
     ids=lambda verb: verb.__name__,
 )
 def test_of_two_ends_of_an_attempt_the_first_stands(

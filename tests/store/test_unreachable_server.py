@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from orchestrator.devstack.ports import free_port
 from orchestrator.domain.errors import OrchestratorError, SchemaOutdated, StoreUnavailable
+from orchestrator.domain.instance import AgentSpec
 from orchestrator.store import migrate
-from orchestrator.store.database import Database, to_libpq, to_sqlalchemy
+from orchestrator.store.database import Connection, Database, to_libpq, to_sqlalchemy
 from orchestrator.store.listen import notifications
 from orchestrator.store.store import SPAWNED, Ending, Store
 from tests.store.life import begun, root
@@ -85,23 +86,26 @@ ASK: list[Callable[[Store], object]] = [
     lambda store: store.get(spawn_of().id),
     lambda store: store.list(),
     lambda store: store.agents(),
-    lambda store: store.save_agents([]) or store.orphans(1),  # type: ignore[func-returns-value]  # one after the other
+    lambda store: store.save_agents([AgentSpec("a")]),
+    lambda store: store.orphans(1),
 ]
 
 
-@pytest.mark.parametrize("ask", ASK)
-def test_a_database_without_our_tables_says_to_migrate(
-    blank_url: str, ask: Callable[[Store], object]
-) -> None:
-    with opened(blank_url) as store, pytest.raises(SchemaOutdated, match="orchestrator migrate"):
-        ask(store)
+def test_a_database_without_our_tables_says_to_migrate(blank_url: str) -> None:
+    with opened(blank_url) as store:
+        for ask in ASK:
+            with pytest.raises(SchemaOutdated, match="orchestrator migrate"):
+                ask(store)
 
 
 def test_a_callers_transaction_without_our_tables_says_to_migrate(blank_url: str) -> None:
     engine = sa.create_engine(to_sqlalchemy(blank_url), poolclass=sa.NullPool)
-    with opened(blank_url) as store, engine.connect() as connection:
-        with pytest.raises(SchemaOutdated, match="orchestrator migrate"):
-            store.record_within(connection, spawn_of())
+    with (
+        opened(blank_url) as store,
+        engine.connect() as connection,
+        pytest.raises(SchemaOutdated, match="orchestrator migrate"),
+    ):
+        store.record_within(connection, spawn_of())
 
 
 def test_a_lost_callers_connection_is_a_typed_error(
@@ -115,6 +119,15 @@ def test_a_lost_callers_connection_is_a_typed_error(
         store.record_within(connection, spawn_of())
     connection.close()
     assert caught.value.code == "STORE_UNAVAILABLE"
+
+
+def cut_off(
+    connection: Connection, sql: psycopg.Connection, statement: LiteralString = "SELECT 1"
+) -> None:
+    """Use a connection, end it from the server's side, and use it again."""
+    connection.execute(statement)
+    sql.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    connection.execute("SELECT 1")
 
 
 def terminate_all(sql: psycopg.Connection) -> int:
@@ -146,6 +159,23 @@ def test_a_connection_that_died_while_idle_is_replaced_silently(
     assert store.record(spawn_of())
 
 
+def test_a_whole_pool_that_died_while_idle_is_replaced_silently(
+    store: Store, sql: psycopg.Connection
+) -> None:
+    """As after a restart of the server: the next call must not meet one dead one after another."""
+    together = threading.Barrier(8)
+
+    def hold() -> None:
+        with store.database.connection():
+            together.wait()
+
+    for thread in [threading.Thread(target=hold) for _ in range(8)]:
+        thread.start()
+    wait_until(lambda: together.n_waiting == 0 and store.clock(), "all were given back")
+    assert terminate_all(sql) >= 8
+    assert store.record(spawn_of())
+
+
 def test_also_where_a_transaction_begins_on_it(store: Store, sql: psycopg.Connection) -> None:
     one = begun(store, root(store))
     terminate_all(sql)
@@ -158,17 +188,14 @@ def test_a_connection_that_dies_in_use_is_a_typed_error_and_is_replaced(
     store: Store, sql: psycopg.Connection
 ) -> None:
     with pytest.raises(StoreUnavailable), store.database.connection() as connection:
-        sql.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
-        connection.execute("SELECT 1")
-    assert store.clock()
+        cut_off(connection, sql)
+    store.clock()
 
 
 def test_a_transaction_that_dies_leaves_nothing(store: Store, sql: psycopg.Connection) -> None:
     new = spawn_of()
     with pytest.raises(StoreUnavailable), store.database.transaction() as connection:
-        connection.execute("INSERT INTO sessions (id, tenant) VALUES ('s', 't')")
-        sql.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
-        connection.execute("SELECT 1")
+        cut_off(connection, sql, "INSERT INTO sessions (id, tenant) VALUES ('s', 't')")
     assert sql.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
     assert store.record(new)
 
@@ -177,13 +204,16 @@ def test_a_statement_that_takes_too_long_is_ended(database_url: str) -> None:
     with opened(database_url, statement_timeout=0.05) as store:
         with pytest.raises(StoreUnavailable, match="statement timeout"):
             store.database.rows("SELECT pg_sleep(30)")
-        assert store.clock()
+        store.clock()
 
 
 def test_a_pool_that_is_used_up_is_a_typed_error(database_url: str) -> None:
-    with opened(database_url, max_connections=1) as store, store.database.connection():
-        with pytest.raises(StoreUnavailable):
-            store.clock()
+    with (
+        opened(database_url, max_connections=1) as store,
+        store.database.connection(),
+        pytest.raises(StoreUnavailable),
+    ):
+        store.clock()
 
 
 def test_many_threads_share_few_connections(database_url: str, sql: psycopg.Connection) -> None:
@@ -218,9 +248,8 @@ class TestListening:
         heard: list[str] = []
 
         def listen() -> None:
-            heard.extend(["listening"])
-            for payload in notifications(database_url, SPAWNED, closed):
-                heard.append(payload)
+            # One by one, as they come: the list is looked at meanwhile.
+            heard.extend(notifications(database_url, SPAWNED, closed))
 
         thread = threading.Thread(target=listen)
         thread.start()

@@ -215,7 +215,9 @@ class GateModel:
         self, *, worker: str, pool: str, capacity: int, running: Sequence[Any]
     ) -> list[Any]:
         """Renew the leases of a worker; answers what is due next and whom it doubts."""
-        self.offers.setdefault(worker, {})[pool] = capacity
+        offer = self.offers.setdefault(worker, {})
+        if capacity != offer.get(pool, 0):  # to offer nothing is not to offer, at first
+            offer[pool] = capacity
         self.alive[worker] = self.now + self.config["lease_ms"]
         doubtful = set()
         for one, attempt in zip(running[::2], running[1::2], strict=True):

@@ -32,7 +32,7 @@ INSERT INTO instances (
 SELECT
     %(id)s::uuid, %(agent)s, %(session)s, %(tenant)s, %(pool)s, %(priority)s, parent.id,
     %(root_id)s::uuid, %(depth)s, %(position)s, 'queued', %(timeout_seconds)s, %(retry)s::jsonb,
-    %(idempotency_key)s, %(args)s::jsonb
+    %(idempotency_key)s, %(args)s::json
 FROM parent
 ON CONFLICT DO NOTHING
 RETURNING id;
@@ -52,8 +52,8 @@ RETURNING *;
 -- name: settle
 -- The fenced end of an instance, with everything live below it. NULL: the attempt is not the
 -- newest, or has been ended by somebody else.
-SELECT settle_instance(%(id)s::uuid, %(attempt)s::int, %(state)s, %(reason)s, %(result)s::jsonb,
-                       %(error)s::jsonb, %(failed)s::int) AS below;
+SELECT settle_instance(%(id)s::uuid, %(attempt)s::int, %(state)s, %(reason)s, %(result)s::json,
+                       %(error)s::json, %(failed)s::int) AS below;
 
 -- name: hand_back
 -- The attempt ends, the instance goes on: after a failure, or because its worker stops.

@@ -16,7 +16,7 @@ SELECT * FROM instances WHERE tenant = %(tenant)s AND idempotency_key = %(idempo
 -- name: find_by_position
 SELECT * FROM instances
 WHERE parent_id = %(parent_id)s AND position = %(position)s
-  AND state NOT IN ('failed', 'cancelled');
+  AND NOT is_void;
 
 -- name: list
 SELECT * FROM instances
@@ -44,7 +44,7 @@ SELECT * FROM events WHERE instance_id = %(id)s ORDER BY sequence;
 -- name: live_page
 -- Live instances in the order of their ids, for a full walk in pages.
 SELECT * FROM instances
-WHERE state IN ('queued', 'running', 'waiting') AND id > %(after)s
+WHERE ended_at IS NULL AND id > %(after)s
 ORDER BY id
 LIMIT %(limit)s;
 
@@ -52,8 +52,7 @@ LIMIT %(limit)s;
 -- Live instances whose parent has ended: the tops of the subtrees to be ended.
 SELECT child.id
 FROM instances child JOIN instances parent ON parent.id = child.parent_id
-WHERE child.state IN ('queued', 'running', 'waiting')
-  AND parent.state IN ('completed', 'failed', 'cancelled')
+WHERE child.ended_at IS NULL AND parent.ended_at IS NOT NULL
 ORDER BY child.id
 LIMIT %(limit)s;
 
