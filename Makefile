@@ -10,7 +10,7 @@ STAMP  := .venv/.built-$(shell cat requirements.lock pyproject.toml | cksum | tr
 
 # Folders of tests that need no server.
 UNIT_TESTS := $(wildcard tests/unit tests/architecture)
-SOURCES    := $(wildcard orchestrator workers migrations examples tests benchmarks)
+SOURCES    := $(wildcard orchestrator workers migrations examples tests benchmarks docs)
 
 MAKEFLAGS += --no-print-directory
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 import structlog
 from rich.console import Console
 
-from benchmarks import agents, clients, facts, floods, starts
+from benchmarks import agents as agents  # registers them in this process too
+from benchmarks import clients, facts, floods, starts
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.report import Report
 from benchmarks.samples import Samples
@@ -40,7 +41,6 @@ def main() -> None:
 def measure(plan: Plan, say: Callable[[str], None]) -> Report:
     """One run on servers and workers of its own."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))  # warnings only
-    assert agents  # importing it is what makes its agents known to this process
     machine, began, at = facts.machine(), time.monotonic(), datetime.now(UTC)
     samples = Samples()
     with stage(plan, lambda name, detail: say(f"{name} {detail}")) as measured:

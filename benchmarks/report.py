@@ -76,7 +76,7 @@ class Report:
                     "met": aim.is_met,
                 }
                 for aim in aims(self.samples)
-            ],  # fmt: skip
+            ],
         }
 
     def to_markdown(self) -> Iterator[str]:
@@ -90,7 +90,7 @@ class Report:
         yield from ("", "## Aims", "")
         yield from (f"- {_aim(aim)}" for aim in aims(self.samples))
         yield from ("", "## Machine", "")
-        yield from (f"- {name}: {fact}" for name, fact in (self.machine | self.versions).items())  # type: ignore[operator]
+        yield from (f"- {name}: {fact}" for name, fact in {**self.machine, **self.versions}.items())
 
 
 def _figures(series: Series) -> dict[str, object]:

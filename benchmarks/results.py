@@ -44,8 +44,13 @@ class Table:
 
 def tables(samples: Samples) -> list[Table]:
     """All that is reported, in the order of an instance's life."""
-    return [_spawns(samples), _verbs(samples), _starts(samples, "idle"), _starts(samples, "load"),
-            _floods(samples)]  # fmt: skip
+    return [
+        _spawns(samples),
+        _verbs(samples),
+        _starts(samples, "idle"),
+        _starts(samples, "load"),
+        _floods(samples),
+    ]
 
 
 def aims(samples: Samples) -> list[Aim]:
@@ -104,11 +109,12 @@ def _verbs(samples: Samples) -> Table:
             samples[verb],
             ((names[other], ratio(samples[verb], samples[other])),),
             samples[verb].rate,
-        )  # fmt: skip
+        )
         for verb, other in compared.items()
     )
-    return Table("The single verbs, one client: gate beside PING, store beside a commit",
-                 tuple(lines))  # fmt: skip
+    return Table(
+        "The single verbs, one client: gate beside PING, store beside a commit", tuple(lines)
+    )
 
 
 _VARIANTS = {"ours": "this system", "bare": "bare Celery", "stock": "stock Celery"}
@@ -136,7 +142,7 @@ def _floods(samples: Samples) -> Table:
             samples[f"flood.{name}"],
             _beside(samples, "flood", name),
             1 / samples[f"flood.{name}"].percentile(0.5),
-        )  # fmt: skip
+        )
         for name, what in _VARIANTS.items()
     )
     return Table("No-ops from end to end with one worker process: time per no-op", tuple(lines))

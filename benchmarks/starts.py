@@ -79,7 +79,7 @@ def _at_rate(stage: Stage, starter: Starter) -> list[float]:
 
 def _collect(stage: Stage, key: str, count: int) -> list[float]:
     """Take so many measured times from a list."""
-    taken = []
+    taken: list[float] = []
     for _ in range(count):
         found = stage.redis.blpop([key], timeout=_PATIENCE)
         if found is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import stock, ready
+from benchmarks import ready, stock
 from orchestrator.config.settings import Settings
 
 app = stock.make(Settings.load())

@@ -10,7 +10,6 @@ import threading
 
 import structlog
 
-from orchestrator.domain.errors import OrchestratorError
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.follow_up import follow_up
 from orchestrator.store.listen import notifications
@@ -41,5 +40,6 @@ class Intake:
         for instance_id in notifications(self._url, SPAWNED, self._closed):
             try:
                 follow_up(self._deps, [instance_id])
-            except OrchestratorError as error:
-                log.warning("intake.failed", instance=instance_id, error=error.code)
+            except Exception:
+                # Whatever it was, the next one may go well; the reconciler takes this one.
+                log.exception("intake.failed", instance=instance_id)

@@ -37,7 +37,6 @@ def work(settings: Settings, pool: str, concurrency: int) -> int:
     def ready(**_: Any) -> None:
         assert this.heart is not None
         this.heart.start()
-        process.announce_ready()
 
     @signals.worker_shutting_down.connect(weak=False)
     def stopping(**_: Any) -> None:

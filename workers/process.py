@@ -65,7 +65,7 @@ def start_agents(settings: Settings, worker: str, pool: str, concurrency: int) -
     running = Running(on_parked=_parked)
     sys.setswitchinterval(SWITCH_INTERVAL)
     host = Host(worker, running, PythonRuntime(deps, REGISTRY, settings.max_payload_bytes))
-    heart = Heart(deps, host, pool, concurrency, settings.heartbeat)
+    heart = Heart(deps, host, pool, concurrency, settings.heartbeat, announce_ready)
     deps.store.save_agents(REGISTRY.specs().values())
     process = _become(Process(deps, host, heart))
     TaskPool.on_drain = staticmethod(lambda: drain(process, settings.shutdown_grace))

@@ -12,7 +12,6 @@ import structlog
 from kombu.exceptions import OperationalError
 
 from orchestrator.admission.gate import Gate
-from orchestrator.domain.errors import OrchestratorError
 from orchestrator.transport.publisher import Publisher
 
 log = structlog.get_logger("orchestrator.relay")
@@ -43,18 +42,16 @@ class Relay:
     def _carry(self) -> None:
         while not self._closed.is_set():
             try:
-                texts = self._gate.take_outbox(PATIENCE)
-            except OrchestratorError as error:
-                log.warning("relay.gate_unavailable", error=error.code)
+                self._carry_some()
+            except Exception:
+                # Whatever it was, the relay goes on: messages that are lost are sent again later.
+                log.exception("relay.failed")
                 self._closed.wait(PATIENCE)
-                continue
-            if texts:
-                self._publish(texts)
 
-    def _publish(self, texts: list[str]) -> None:
+    def _carry_some(self) -> None:
+        texts = self._gate.take_outbox(PATIENCE)
         try:
             self._publisher.publish(texts)
-        except (OperationalError, OSError) as error:
-            log.warning("relay.broker_unavailable", error=str(error), messages=len(texts))
+        except (OperationalError, OSError):
             self._gate.return_outbox(texts)
-            self._closed.wait(PATIENCE)
+            raise

@@ -2,19 +2,21 @@
 
 A worker runs its agents in threads. An agent that waits (for a server, a file, a child) is at
 home there; one that computes in pure Python is not: it holds the interpreter lock, which
-slows every other agent of the process, and uses one processor at most. So the agents of the
-audit hand their computing to a few processes that the worker process keeps.
+slows every other agent of the process, it uses one processor at most, and it cannot be
+stopped. So the agents of the audit hand their computing to a few processes that the worker
+process keeps, one for each processor.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait as wait_for_end
-from typing import ParamSpec, TypeVar
+import queue
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,37 +26,88 @@ CHECK_EVERY = 0.1
 #: Computing gives way to what answers requests; 19 is the mildest.
 NICENESS = 10
 
+# A fork of a process with threads may copy a lock that is held: begin from a clean one.
+_CONTEXT = get_context("spawn")
 
-class Processes:
-    """A pool of processes, started when first needed and again after a process died."""
+
+class Computer:
+    """One process that does what it is sent, one thing at a time.
+
+    It ends when its end of the pipe is closed, so also when this process is killed.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
+        self._pipe, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
 
-    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Start ``function(...)`` in one of the processes. It must be importable by name."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = _new_pool()
+    def run(self, check: Callable[[], None], *work: object) -> tuple[bool, Any]:
+        """Do `work`: (True, the value) or (False, the exception). `check` may raise meanwhile.
+
+        Raises EOFError or OSError when the process died.
+        """
+        self._pipe.send(work)
+        while not self._pipe.poll(CHECK_EVERY):
+            check()
+        outcome: tuple[bool, Any] = self._pipe.recv()
+        return outcome
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._pipe.close()
+        self._process.kill()
+        self._process.join()
+
+
+def _serve(pipe: Connection) -> None:
+    """The life of a computing process."""
+    os.nice(NICENESS)
+    while True:
+        try:
+            function, args, named = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(_outcome(function, args, named))
+
+
+def _outcome(function: Callable[..., Any], args: Any, named: Any) -> tuple[bool, Any]:
+    try:
+        return True, function(*args, **named)
+    except Exception as error:
+        error.add_note(traceback.format_exc())  # Tracebacks cannot travel, notes can.
+        return False, error
+
+
+class Computers:
+    """So many computers for the threads of this process, each started when first needed."""
+
+    def __init__(self, count: int) -> None:
+        # None stands for a computer that is not running. The last one used is used first.
+        self._free: queue.LifoQueue[Computer | None] = queue.LifoQueue()
+        for _ in range(count):
+            self._free.put(None)
+
+    @contextmanager
+    def one(self, check: Callable[[], None]) -> Iterator[Computer]:
+        """A computer for the caller alone; it is killed when the block is left by an exception."""
+        computer = self._take(check)
+        try:
+            computer = computer or Computer()
+            yield computer
+        except BaseException:
+            if computer is not None:
+                computer.kill()
+            self._free.put(None)
+            raise
+        self._free.put(computer)
+
+    def _take(self, check: Callable[[], None]) -> Computer | None:
+        while True:
             try:
-                return self._pool.submit(function, *args, **kwargs)
-            except BrokenExecutor:
-                self._pool = _new_pool()
-                return self._pool.submit(function, *args, **kwargs)
-
-    def close(self) -> None:
-        """End the processes when they have finished what they do."""
-        with self._lock:
-            if self._pool is not None:
-                self._pool.shutdown()
-            self._pool = None
-
-
-def _new_pool() -> ProcessPoolExecutor:
-    # A fork of a process with threads may copy a lock that is held: start from a clean one.
-    context = get_context("spawn")
-    return ProcessPoolExecutor(processors(), mp_context=context, initializer=_prepare)
+                return self._free.get(timeout=CHECK_EVERY)
+            except queue.Empty:
+                check()
 
 
 def processors() -> int:
@@ -63,35 +116,21 @@ def processors() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _prepare() -> None:
-    """Let servers and workers go first, and end with the parent even if that is killed."""
-    os.nice(NICENESS)
-    parent = parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait_for_end([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="watch-parent").start()
-
-
-PROCESSES = Processes()
+COMPUTERS = Computers(processors())
 
 
 def computed(
-    check: Callable[[], None], function: Callable[P, T], *args: P.args, **kw: P.kwargs
+    check: Callable[[], None], function: Callable[P, T], *args: P.args, **named: P.kwargs
 ) -> T:
     """The value of ``function(...)``, computed in another process.
 
-    `check` is called while waiting and may raise to stop waiting (`Context.check` does).
-    What the function raises is raised here; BrokenExecutor when its process died.
+    The function must be importable by its name. `check` is called while waiting; when it
+    raises, as `Context.check` does, the computing is stopped. What the function raises is
+    raised here; EOFError or OSError when its process died.
     """
-    future = PROCESSES.submit(function, *args, **kw)
-    try:
-        while not wait([future], timeout=CHECK_EVERY).done:
-            check()
-    finally:
-        future.cancel()  # Only what has not begun: a result that nobody wants is not computed.
-    return future.result()
+    with COMPUTERS.one(check) as computer:
+        done, value = computer.run(check, function, args, named)
+    if done:
+        result: T = value
+        return result
+    raise value

@@ -279,6 +279,11 @@ class Gate:
         """How many instances wait in line."""
         return cast(int, self._call(self.redis.zcard, key(self.name, "backlog")))
 
+    def refusals(self) -> dict[str, int]:
+        """How many spawns were refused since the gate was filled, by code."""
+        counts = self._call(self.redis.hgetall, key(self.name, "refusals"))
+        return {code: int(count) for code, count in counts.items()}
+
     def now(self) -> int:
         """Milliseconds of the server's clock."""
         seconds, micros = self._call(self.redis.time)

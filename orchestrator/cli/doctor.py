@@ -113,7 +113,11 @@ def _gate(deps: Deps) -> Finding:
     info = deps.gate.redis.info("server")
     name = "Valkey" if "valkey_version" in info else "Redis"
     version = str(info.get("valkey_version", info.get("redis_version")))
-    found = f"{name} {version}, {deps.gate.held()} slots held, {deps.gate.backlog()} queued"
+    refused = sum(deps.gate.refusals().values())
+    found = (
+        f"{name} {version}, {deps.gate.held()} slots held, {deps.gate.backlog()} queued, "
+        f"{refused} refused"
+    )
     return Finding("redis", True, found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -25,18 +26,29 @@ ABANDON_AFTER = 10.0
 
 
 class Heart:
-    """Beats for one pool of one worker process until closed."""
+    """Beats for one pool of one worker process until closed.
 
-    def __init__(self, deps: Deps, host: Host, pool: str, capacity: int, interval: float) -> None:
+    `on_first_beat` is called once the gate knows the worker.
+    """
+
+    def __init__(
+        self,
+        deps: Deps,
+        host: Host,
+        pool: str,
+        capacity: int,
+        interval: float,
+        on_first_beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._deps, self._host = deps, host
         self._pool, self._capacity, self._interval = pool, capacity, interval
+        self._on_first_beat: Callable[[], None] | None = on_first_beat
         self._closed = threading.Event()
         self._due = 0.0
         self._thread = threading.Thread(target=self._live, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Beat once now, so that the gate knows this worker, and then regularly."""
-        beat(self._deps, self._host, self._pool, self._capacity)
+        """Begin to beat."""
         self._thread.start()
 
     def retire(self) -> None:
@@ -52,18 +64,25 @@ class Heart:
     def _live(self) -> None:
         stop_channel = self._deps.gate.channel("stop")
         with self._deps.notifier.listen([stop_channel], self._stop):
-            while not self._closed.wait(TICK):
+            while not self._closed.is_set():
                 enforce(self._deps, self._host)
                 if time.monotonic() >= self._due:
                     self._due = time.monotonic() + self._beat_safely()
+                self._closed.wait(TICK)
 
     def _beat_safely(self) -> float:
-        """Beat; answers the seconds until the next one."""
+        """Beat; answers the seconds until the next one. Whatever happens, the heart goes on."""
         try:
             next_due = beat(self._deps, self._host, self._pool, self._capacity)
         except OrchestratorError as error:
             log.warning("heartbeat.failed", error=error.code)
             return TICK
+        except Exception:
+            log.exception("heartbeat.failed")
+            return TICK
+        if self._on_first_beat is not None:
+            self._on_first_beat()
+            self._on_first_beat = None
         return min(self._interval, self._interval if next_due is None else next_due)
 
     def _stop(self, instance_id: str) -> None:
@@ -72,16 +91,16 @@ class Heart:
 
 def beat(deps: Deps, host: Host, pool: str, capacity: int) -> float | None:
     """Renew all leases and stop what must stop; answers the seconds until the next due start."""
-    runs = host.running.all()
-    attempts = {run.id: run.attempt for run in runs}
-    pulse = deps.gate.heartbeat(host.worker, pool, capacity, list(attempts.items()))
+    seen = [(run, run.attempt) for run in host.running.all()]
+    held = [(run.id, attempt) for run, attempt in seen]
+    pulse = deps.gate.heartbeat(host.worker, pool, capacity, held)
     if pulse.more:
         deps.gate.pump()
-    if runs:
+    if seen:
         # Told to stop or not: what has ended in PostgreSQL has to stop, whatever got lost.
-        standings = deps.store.standings(list(attempts))
-        for run in runs:
-            _judge(deps, run, attempts[run.id], standings.get(run.id), run.id in pulse.doubtful)
+        standings = deps.store.standings([run.id for run, _ in seen])
+        for run, attempt in seen:
+            _judge(deps, run, attempt, standings.get(run.id), run.id in pulse.doubtful)
     return pulse.next_due
 
 
@@ -112,5 +131,7 @@ def enforce(deps: Deps, host: Host) -> None:
             run.stop(StopReason.TIMEOUT)
         if now > run.stopped_at + INTERRUPT_AFTER:
             run.interrupt()
-        if now > run.stopped_at + ABANDON_AFTER:
-            abandon(deps, host.running, run)
+        if now > run.stopped_at + ABANDON_AFTER and not run.is_abandoned:
+            run.is_abandoned = True
+            # On a thread of its own: it may have to wait for a server, the heart may not.
+            threading.Thread(target=abandon, args=(deps, host.running, run), daemon=True).start()

@@ -47,6 +47,8 @@ class Run:
         self.stopped = threading.Event()
         self.reason: StopReason | None = None
         self.stopped_at = float("inf")
+        #: whether it was given up, its code not returning
+        self.is_abandoned = False
         #: whether its thread waits, without a slot
         self.is_parked = False
         self._lock = threading.Lock()
@@ -119,7 +121,8 @@ class Running:
     """All runs of this process."""
 
     def __init__(self, on_parked: Callable[[int], None] = lambda _change: None) -> None:
-        self._runs: dict[str, Run] = {}
+        # Not by id: an attempt that was fenced out may still be here when the next one begins.
+        self._runs: set[Run] = set()
         self._lock = threading.Lock()
         self._on_parked = on_parked
 
@@ -127,7 +130,7 @@ class Running:
     def entered(self, run: Run) -> Iterator[None]:
         """While inside, the run is renewed by the heartbeat and can be stopped by its id."""
         with self._lock:
-            self._runs[run.id] = run
+            self._runs.add(run)
         try:
             yield
         finally:
@@ -136,8 +139,7 @@ class Running:
     def remove(self, run: Run) -> None:
         """Forget a run; its lease is not renewed any more."""
         with self._lock:
-            if self._runs.get(run.id) is run:
-                del self._runs[run.id]
+            self._runs.discard(run)
 
     @contextmanager
     def parked(self, run: Run) -> Iterator[None]:
@@ -164,15 +166,10 @@ class Running:
     def all(self) -> list[Run]:
         """The runs there are now."""
         with self._lock:
-            return list(self._runs.values())
-
-    def find(self, instance_id: str) -> Run | None:
-        """The run of this instance, if it is here."""
-        with self._lock:
-            return self._runs.get(instance_id)
+            return list(self._runs)
 
     def stop(self, instance_id: str, reason: StopReason) -> None:
-        """Ask one to stop, if it is here."""
-        run = self.find(instance_id)
-        if run is not None:
-            run.stop(reason)
+        """Ask all attempts of an instance that are here to stop."""
+        for run in self.all():
+            if run.id == instance_id:
+                run.stop(reason)

@@ -10,6 +10,8 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 
+import structlog
+
 from orchestrator.domain.errors import (
     GateUnavailable,
     InvalidSpawn,
@@ -21,6 +23,9 @@ from orchestrator.domain.verdict import Decision, Refusal, Verdict
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.prepare import prepare
 from orchestrator.store import store
+
+
+log = structlog.get_logger("orchestrator.spawn")
 
 
 def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> str:
@@ -113,6 +118,14 @@ def _earlier_or_refuse(deps: Deps, new: NewInstance, verdict: Verdict) -> str:
         earlier = deps.store.find_earlier(new)
         if earlier is not None:
             return _same(new, earlier).id
+    log.info(
+        "spawn.refused",
+        code=verdict.refusal,
+        scope=verdict.scope,
+        agent=new.agent,
+        tenant=new.tenant,
+        session=new.session,
+    )
     raise verdict.to_error()
 
 

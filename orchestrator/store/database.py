@@ -60,7 +60,6 @@ class Database:
             min_size=1,
             max_size=max_connections,
             timeout=timeout,
-            check=_still_there,
             open=False,
         )
 
@@ -74,8 +73,12 @@ class Database:
         if self._pool.closed:
             self._open()
         try:
-            with _translated(), self._pool.connection() as connection:
-                yield connection
+            with _translated():
+                connection = self._borrow()
+                try:
+                    yield connection
+                finally:
+                    self._pool.putconn(connection)
         except PoolTimeout as error:
             raise unavailable(self._cause() or error) from error
 
@@ -87,13 +90,33 @@ class Database:
 
     def rows(self, sql: str, **parameters: Any) -> list[DictRow]:
         """All rows of one statement in a transaction of its own."""
-        with self.connection() as connection:
-            return connection.execute(sql, parameters).fetchall()
+        for last in (False, False, True):
+            try:
+                with self.connection() as connection:
+                    return connection.execute(sql, parameters).fetchall()
+            except StoreUnavailable as error:
+                # The victim of a deadlock has changed nothing, and the other one goes on.
+                if last or not isinstance(error.__cause__, pg_errors.DeadlockDetected):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def row(self, sql: str, **parameters: Any) -> DictRow | None:
         """The first row of one statement, or None."""
-        with self.connection() as connection:
-            return connection.execute(sql, parameters).fetchone()
+        return next(iter(self.rows(sql, **parameters)), None)
+
+    def _borrow(self) -> Connection:
+        """A connection that the server has not ended; costs no round trip.
+
+        A server says nothing to an idle connection unless it ends it. One that was ended is
+        seldom alone, so then all idle ones are replaced.
+        """
+        connection = self._pool.getconn()
+        if _has_been_spoken_to(connection):
+            connection.close()
+            self._pool.putconn(connection)
+            self._pool.drain()
+            connection = self._pool.getconn()
+        return connection
 
     def _cause(self) -> psycopg.Error | None:
         """Why the pool has no connection: what the server says to a direct one."""
@@ -111,15 +134,10 @@ class Database:
             raise unavailable(error) from error
 
 
-def _still_there(connection: Connection) -> None:
-    """Raise if the server has closed this idle connection; costs no round trip if it has not.
-
-    A server says nothing to an idle connection unless it ends it.
-    """
+def _has_been_spoken_to(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        ConnectionPool.check_connection(connection)
+    return bool(poll.poll(0))
 
 
 def unavailable(error: Exception) -> StoreUnavailable:

@@ -14,6 +14,9 @@ import structlog
 
 Callback = Callable[[str], None]
 
+#: Seconds between tries to be connected again.
+PAUSE = 0.5
+
 log = structlog.get_logger("orchestrator.notify")
 
 
@@ -84,12 +87,19 @@ class Notifier:
         while not self._closed.is_set():
             try:
                 message = self._pubsub.get_message(timeout=0.5)
-            except (redis.RedisError, OSError, ValueError) as error:
-                if not self._closed.wait(0.5):
+            except Exception as error:
+                # redis-py raises RuntimeError where it could never subscribe.
+                if not self._closed.wait(PAUSE):
                     log.warning("notifier.unreachable", error=str(error))
+                    self._subscribe_again()
                 continue
             if message is not None and message["type"] == "message":
                 self._tell(message["channel"], message["data"])
+
+    def _subscribe_again(self) -> None:
+        with self._lock:
+            if self._callbacks:
+                self._send(self._pubsub.subscribe, list(self._callbacks))
 
     def _tell(self, channel: str, data: str) -> None:
         for callback in list(self._callbacks.get(channel, ())):

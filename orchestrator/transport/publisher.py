@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from kombu import Connection, Exchange, Queue
@@ -25,8 +25,10 @@ class Publisher:
         """Close the connection."""
         self._connection.release()
 
-    def publish(self, texts: Iterable[str]) -> None:
+    def publish(self, texts: Sequence[str]) -> None:
         """Send messages in the gate's own form. Raises what the connection raises."""
+        if not texts:
+            return
         self._connection.ensure_connection(max_retries=1)
         with self._connection.Producer() as producer:
             for text in texts:

@@ -34,8 +34,7 @@ def typed(page: Path) -> Iterator[tuple[str, str]]:
     """Every command of ours on a page, with the rest of its line."""
     for text in code(page):
         for pattern in (_COMMAND, _COMPOSE):
-            for name, rest in pattern.findall(text):
-                yield name, rest
+            yield from pattern.findall(text)
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)

@@ -27,7 +27,8 @@ def test_the_lifecycle_page_has_every_state_and_reason() -> None:
 
 def test_a_header_is_read_with_its_wrapped_lines() -> None:
     header = generate.read_header(
-        "-- pause: stop it\n-- for a while.\n--\n-- Guarantee  first: one.\n--            second: two.\n"
+        "-- pause: stop it\n-- for a while.\n--\n"
+        "-- Guarantee  first: one.\n--            second: two.\n"
         "-- ARGV    id\n-- ARGV    more...\nlocal x"
     )
     assert header.verbs == {"pause": "stop it for a while."}

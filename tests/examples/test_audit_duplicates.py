@@ -91,6 +91,12 @@ def test_each_pair_of_files_is_compared() -> None:
     ]
 
 
+def test_blocks_that_changed_places_are_two_overlaps() -> None:
+    other = "".join(f"    value{n} = first{n}.call(second{n}, third{n})\n" for n in range(12))
+    found = overlaps(marks(a=function("f", BLOCK + other), b=function("g", other + BLOCK)))
+    assert [overlap.other_line >= 12 for overlap in found] == [True, False]
+
+
 def test_a_long_overlap_is_one_grave_finding() -> None:
     body = "".join(f"    value{n} = first{n}.call(second{n}, third{n})\n" for n in range(60))
     [finding] = duplicate_findings(overlaps(marks(a=function("f", body), b=function("g", body))))
