@@ -24,7 +24,6 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.prepare import prepare
 from orchestrator.store import store
 
-
 log = structlog.get_logger("orchestrator.spawn")
 
 
@@ -35,7 +34,7 @@ def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> st
     if verdict.decision is Decision.REFUSED:
         return _earlier_or_refuse(deps, new, verdict)
     if not _record(deps, new):
-        return _earlier(deps, new).id
+        return _stands_for(new, deps.store.find_earlier(new))
     _follow(deps, [new])
     return new.id
 
@@ -51,7 +50,8 @@ def spawn_many(deps: Deps, requests: Sequence[SpawnRequest]) -> list[str]:
         for new, verdict in zip(news, verdicts, strict=True):
             if verdict.decision is Decision.REFUSED:
                 ids[new.id] = _earlier_or_refuse(deps, new, verdict)
-        ids |= _record_many(deps, [new for new in news if new.id not in ids])
+        rest = [new for new in news if new.id not in ids]
+        ids |= deps.store.record_many(rest, _stands_for) if rest else {}
     except BaseException:
         _give_back(deps, news)
         raise
@@ -89,15 +89,6 @@ def _record(deps: Deps, new: NewInstance) -> bool:
     return recorded
 
 
-def _record_many(deps: Deps, news: Sequence[NewInstance]) -> dict[str, str]:
-    """For each new id the one it stands for: its own, or that of an earlier equal spawn."""
-    recorded = deps.store.record_many(news) if news else []
-    return {
-        new.id: new.id if made else _earlier(deps, new).id
-        for new, made in zip(news, recorded, strict=True)
-    }
-
-
 def _give_back(deps: Deps, news: Sequence[NewInstance]) -> None:
     with suppress(GateUnavailable):  # What check-in held runs out by itself.
         deps.gate.withdraw([new.id for new in news])
@@ -129,12 +120,11 @@ def _earlier_or_refuse(deps: Deps, new: NewInstance, verdict: Verdict) -> str:
     raise verdict.to_error()
 
 
-def _earlier(deps: Deps, new: NewInstance) -> Instance:
-    """The instance that a spawn which was not recorded stands for."""
-    earlier = deps.store.find_earlier(new)
+def _stands_for(new: NewInstance, earlier: Instance | None) -> str:
+    """The id of the instance that a spawn which was not recorded stands for."""
     if earlier is None:
         raise Verdict(Decision.REFUSED, Refusal.PARENT_ENDED).to_error()
-    return _same(new, earlier)
+    return _same(new, earlier).id
 
 
 def _same(new: NewInstance, earlier: Instance) -> Instance:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy import exc as sa_exc
 from orchestrator.domain.errors import InvalidSpawn, SchemaOutdated
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.lifecycle import State
-from orchestrator.store.database import Database, unavailable
+from orchestrator.store.database import Connection, Database, unavailable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
 from orchestrator.store.statements import statement
 
@@ -76,18 +76,25 @@ class Store:
             row = connection.execute(statement(_record_name(new)), _record_values(new)).fetchone()
         return row is not None
 
-    def record_many(self, news: Sequence[NewInstance]) -> list[bool]:
-        """Write several rows in one transaction and one round trip; an answer for each."""
-        with (
-            self.database.transaction() as connection,
-            _tenant_guard(*news),
-            connection.pipeline(),
-        ):
-            cursors = [
-                connection.execute(statement(_record_name(new)), _record_values(new))
-                for new in news
-            ]
-            return [cursor.fetchone() is not None for cursor in cursors]
+    def record_many(
+        self, news: Sequence[NewInstance], earlier: Callable[[NewInstance, Instance | None], str]
+    ) -> dict[str, str]:
+        """Write several rows in one transaction: all of them or, if `earlier` raises, none.
+
+        `earlier` is asked for the id that stands for a spawn that could not be written, given
+        the instance that is in its way. Answers the id that stands for each spawn's own.
+        """
+        with self.database.transaction() as connection, _tenant_guard(*news):
+            with connection.pipeline():
+                cursors = [
+                    connection.execute(statement(_record_name(new)), _record_values(new))
+                    for new in news
+                ]
+                recorded = [cursor.fetchone() is not None for cursor in cursors]
+            return {
+                new.id: new.id if made else earlier(new, _find_earlier(connection, new))
+                for new, made in zip(news, recorded, strict=True)
+            }
 
     def record_within(self, connection: CallersConnection, new: NewInstance) -> bool:
         """Write the row inside the caller's own open transaction."""
@@ -206,20 +213,8 @@ class Store:
 
     def find_earlier(self, new: NewInstance) -> Instance | None:
         """The instance whose idempotency key or position a spawn has asked for again."""
-        row = None
-        if new.parent is not None:
-            row = self.database.row(
-                statement("find_by_position"),
-                parent_id=new.parent.id,
-                position=new.parent.position,
-            )
-        if row is None and new.idempotency_key is not None:
-            row = self.database.row(
-                statement("find_by_key"),
-                tenant=new.tenant,
-                idempotency_key=new.idempotency_key,
-            )
-        return None if row is None else to_instance(row)
+        with self.database.connection() as connection:
+            return _find_earlier(connection, new)
 
     def list(
         self,
@@ -294,6 +289,17 @@ class Store:
         row = self.database.row(statement("server"))
         assert row is not None
         return dict(row)
+
+
+def _find_earlier(connection: Connection, new: NewInstance) -> Instance | None:
+    row = None
+    if new.parent is not None:
+        place = {"parent_id": new.parent.id, "position": new.parent.position}
+        row = connection.execute(statement("find_by_position"), place).fetchone()
+    if row is None and new.idempotency_key is not None:
+        key = {"tenant": new.tenant, "idempotency_key": new.idempotency_key}
+        row = connection.execute(statement("find_by_key"), key).fetchone()
+    return None if row is None else to_instance(row)
 
 
 def _record_name(new: NewInstance) -> str:

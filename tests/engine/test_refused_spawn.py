@@ -211,7 +211,8 @@ def test_refusals_of_the_request_itself(bench: Bench, fields: Fields, code: str)
 
 
 def as_request(fields: Fields) -> SpawnRequest:
-    return SpawnRequest(**{"agent": "add", "args": {"a": 1}} | fields)
+    values: Fields = {"agent": "add", "args": {"a": 1}}
+    return SpawnRequest(**values | fields)
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
@@ -260,9 +261,10 @@ def test_a_refusal_in_a_callers_transaction_leaves_it_usable(
     before = bench.state()
     engine = sa.create_engine(to_sqlalchemy(database_url), poolclass=sa.NullPool)
     with engine.begin() as connection:
-        for fields in ({"args": {}}, {"idempotency_key": "k"}, {"timeout": 0}):
+        faults: list[Fields] = [{"args": {}}, {"idempotency_key": "k"}, {"timeout": 0}]
+        for fault in faults:
             with pytest.raises(SpawnRefused):
-                spawn_within(bench.deps, as_request(fields), connection)
+                spawn_within(bench.deps, as_request(fault), connection)
         assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1
     assert bench.state() == before
 

@@ -4,7 +4,13 @@
 -- name: record_root
 -- A spawn from outside. No row comes back when the idempotency key is taken.
 WITH opened AS (
-    INSERT INTO sessions (id, tenant) VALUES (%(session)s, %(tenant)s)
+    INSERT INTO sessions (id, tenant)
+    SELECT %(session)s, %(tenant)s
+    -- A spawn that is a repetition opens no session.
+    WHERE NOT EXISTS (
+        SELECT FROM instances
+        WHERE tenant = %(tenant)s AND idempotency_key = %(idempotency_key)s
+    )
     ON CONFLICT (id) DO NOTHING
 )
 INSERT INTO instances (
