@@ -2,103 +2,31 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
-import redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    NoScriptError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
-from redis.retry import Retry
-
+from orchestrator.admission.caller import ScriptCaller
 from orchestrator.admission.keys import key, queue_name
-from orchestrator.admission.scripts import Library, Script
-from orchestrator.admission.wire import Wire, pack, pack_head
-from orchestrator.domain.errors import GateUnavailable
+from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
 from orchestrator.domain.instance import Instance, NewInstance
 from orchestrator.domain.limits import Limits
-from orchestrator.domain.verdict import Decision, Refusal, Verdict
-
-#: How long a call waits for another process to rebuild the gate, in seconds.
-REBUILD_PATIENCE = 30.0
+from orchestrator.domain.verdict import Verdict
 
 
-@dataclass(frozen=True)
-class Pulse:
-    """The gate's answer to a heartbeat."""
-
-    #: there is more to hand out than one call may
-    more: bool
-    #: seconds until the next delayed instance is due; None when there is none
-    next_due: float | None
-    #: instances this worker may have lost the right to run
-    doubtful: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Expired places claimed for judgement."""
-
-    more: bool
-    #: id and newest attempt of each
-    expired: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
-class Glance:
-    """Where the gate has an instance. `place` is empty when it does not know it."""
-
-    place: str
-    attempt: int
-    stop: str
-
-
-class Gate:
-    """All decisions about limits, taken by Lua scripts in one Redis.
-
-    `on_empty` is called when the gate finds that it knows nothing (a new or emptied Redis); it
-    rebuilds the gate from PostgreSQL, or returns at once when another process is at it.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        library: Library,
-        *,
-        name: str = "orchestrator",
-        on_empty: Callable[[], object] | None = None,
-        timeout: float = 5.0,
-    ) -> None:
-        self.name = name
-        self.redis = connect(url, timeout)
-        self._wire = Wire(self.redis)
-        self.on_empty = on_empty
-        self._tag = key(name, "generation").rpartition(":")[0]
-        self._scripts = {script.name: script for script in library}
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._wire.close()
-        self.redis.close()
+class Gate(ScriptCaller):
+    """All decisions about limits, taken by Lua scripts in one Redis."""
 
     # --- a spawn --------------------------------------------------------------------------
 
     def check_in(self, new: NewInstance, on_limit: str) -> Verdict:
         """Decide about a spawn; see `lua/check_in.lua`."""
-        return _to_verdict(self._run("check_in", **_check_in_values(new, on_limit)))
+        return to_verdict(self._run("check_in", **_check_in_values(new, on_limit)))
 
     def check_in_many(self, news: Sequence[NewInstance], on_limit: Sequence[str]) -> list[Verdict]:
         """Decide about several spawns in one round trip, each by itself, in this order."""
         calls = [_check_in_values(new, wish) for new, wish in zip(news, on_limit, strict=True)]
-        return [_to_verdict(reply) for reply in self._run_many("check_in", calls)]
+        return [to_verdict(reply) for reply in self._run_many("check_in", calls)]
 
     def follow(self, new: NewInstance) -> str:
         """Start a recorded spawn or put it in line; answers its place."""
@@ -297,94 +225,6 @@ class Gate:
         """The Celery queue of a pool."""
         return queue_name(self.name, pool)
 
-    # --- calling scripts ------------------------------------------------------------------
-
-    def _run(self, name: str, **values: object) -> Any:
-        script = self._scripts[name]
-        arguments = script.bind(values)
-        return self._when_ready(lambda: self._evaluate(script, arguments))
-
-    def _run_many(self, name: str, calls: Sequence[dict[str, object]]) -> list[Any]:
-        """One script several times in one round trip. Each call decides by itself."""
-        if not calls:
-            return []
-        script = self._scripts[name]
-        arguments = [script.bind(values) for values in calls]
-        return cast(list[Any], self._when_ready(lambda: self._pipeline(script, arguments)))
-
-    def _evaluate(self, script: Script, arguments: list[object]) -> Any:
-        [reply] = self._pipeline(script, [arguments])
-        return reply
-
-    def _pipeline(self, script: Script, calls: list[list[object]]) -> list[Any]:
-        head = pack_head("EVALSHA", script.sha, "1", self._tag)
-        commands = [pack(head, 4, arguments) for arguments in calls]
-        try:
-            return self._wire.call_many(commands)
-        except NoScriptError:
-            self.redis.script_load(script.source)
-            return self._wire.call_many(commands)
-
-    def _when_ready(self, action: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + REBUILD_PATIENCE
-        pause = 0.01
-        while True:
-            try:
-                return self._call(action)
-            except GateEmpty:
-                if time.monotonic() > deadline or self.on_empty is None:
-                    raise
-            self.on_empty()
-            time.sleep(pause)
-            pause = min(pause * 2, 0.5)
-
-    def _call(self, action: Callable[..., Any], *arguments: object) -> Any:
-        try:
-            return action(*arguments)
-        except ResponseError as error:
-            if "GATE_EMPTY" in str(error):
-                raise GateEmpty() from None
-            if isinstance(error, BusyLoadingError | ReadOnlyError) or "OOM" in str(error):
-                raise _unavailable(error) from error
-            raise
-        except RedisError as error:
-            raise _unavailable(error) from error
-
-
-class GateEmpty(GateUnavailable):
-    """The gate knows nothing and is being rebuilt."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "GATE_REBUILDING",
-            "The gate is being rebuilt from PostgreSQL and takes no spawns until it is done. "
-            "Repeat in a few seconds.",
-        )
-
-
-def connect(url: str, timeout: float) -> redis.Redis:
-    """A client whose calls end within about `timeout` seconds, whatever the network does."""
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=timeout,
-        socket_connect_timeout=min(timeout, 2.0),
-        socket_keepalive=True,
-        health_check_interval=10,
-        # A connection that broke while idle is replaced. Timeouts are not repeated: the caller
-        # has waited long enough. All scripts may run twice.
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, (redis.ConnectionError,)),
-        retry_on_error=[redis.ConnectionError],
-    )
-
-
-def _unavailable(error: Exception) -> GateUnavailable:
-    return GateUnavailable(
-        "GATE_UNAVAILABLE",
-        f"Redis does not answer: {error}. Check ORCHESTRATOR_REDIS_URL and `orchestrator doctor`, "
-        "or start the embedded stack with `orchestrator dev`.",
-    )
-
 
 def _describe(instance: Instance | NewInstance) -> dict[str, object]:
     return {
@@ -413,15 +253,3 @@ def _check_in_values(new: NewInstance, on_limit: str) -> dict[str, object]:
 
 def _follow_values(new: NewInstance) -> dict[str, object]:
     return _describe(new) | {"attempt": 0}
-
-
-def _to_verdict(reply: list[str]) -> Verdict:
-    decision, refusal, scope, limit, current, retry_after_ms = reply
-    return Verdict(
-        Decision(decision),
-        Refusal(refusal) if refusal else None,
-        scope,
-        int(limit) if limit else None,
-        int(current) if current else None,
-        float(retry_after_ms) / 1000 if retry_after_ms else None,
-    )

@@ -108,7 +108,8 @@ def demo(
             "a clone of it."
         ) from None
     settings = Settings.load()
-    options = _stack_options(settings, ("examples.audit.agents",), 1, None, flower=True)
+    # Two processes, so that agents that compute do so on two cores.
+    options = _stack_options(settings, ("examples.audit.agents",), 2, 8, flower=True)
     with Stack(options, _tell) as stack:
         located = settings.model_copy(
             update={"redis_url": stack.redis_url, "database_url": stack.database_url}

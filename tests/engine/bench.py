@@ -15,7 +15,7 @@ from typing import Any, cast
 import psycopg
 import redis
 
-from orchestrator.admission.gate import Glance
+from orchestrator.admission.replies import Glance
 from orchestrator.admission.keys import hash_tag
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.domain.instance import AgentSpec, Instance, Parent, SpawnRequest

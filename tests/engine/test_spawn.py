@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -117,7 +118,7 @@ class TestChildren:
         [({"args": {"a": 2}}, r'add\(\{"a": 2\}\)'), ({"agent": "echo"}, r"echo\(\{\}\)")],
     )
     def test_another_spawn_at_a_position_is_named(
-        self, bench: Bench, fields: dict[str, object], found: str
+        self, bench: Bench, fields: dict[str, Any], found: str
     ) -> None:
         parent = bench.begun_parent()
         bench.spawn(parent=parent)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.gate.machine import GateMachine
@@ -20,6 +20,7 @@ SETTINGS = settings(
     max_examples=100,
     stateful_step_count=50,
     derandomize=True,
+    phases=[Phase.generate],
     deadline=None,
     # Every example talks to a server, and rules that need an instance wait for the first one.
     suppress_health_check=list(HealthCheck),

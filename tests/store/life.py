@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 
-from orchestrator.domain.instance import Event, Instance
+from orchestrator.domain.instance import Event, Instance, NewInstance
 from orchestrator.domain.lifecycle import TERMINAL, State
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.store.store import Store
@@ -79,6 +80,12 @@ def found(store: Store, instance_id: str) -> Instance:
 def policy(attempts: int) -> RetryPolicy:
     """So many attempts, without delay."""
     return RetryPolicy(max_attempts=attempts, first_delay=0.0, max_delay=0.0)
+
+
+def record_many(store: Store, news: Sequence[NewInstance]) -> list[bool]:
+    """Which of a batch were written; those that were not stand for nothing."""
+    ids = store.record_many(news, lambda _new, _earlier: "")
+    return [ids[new.id] == new.id for new in news]
 
 
 def trail(store: Store, instance_id: str) -> list[tuple[State | None, State]]:

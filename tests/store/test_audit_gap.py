@@ -10,7 +10,7 @@ from psycopg import errors
 from orchestrator.domain.lifecycle import State
 from orchestrator.store.database import to_sqlalchemy
 from orchestrator.store.store import Ending, Store
-from tests.store.life import begun, check_trail, child, found, policy, root, trail
+from tests.store.life import begun, check_trail, child, found, policy, record_many, root, trail
 from tests.support.make import spawn_of
 
 
@@ -30,7 +30,7 @@ def test_a_spawn_is_one_event(store: Store, sql: psycopg.Connection) -> None:
 
 def test_a_batch_of_spawns_is_one_event_each(store: Store, sql: psycopg.Connection) -> None:
     news = [spawn_of() for _ in range(20)]
-    assert store.record_many(news) == [True] * 20
+    assert record_many(store, news) == [True] * 20
     assert count(sql, "events") == 20
     for new in news:
         check_trail(found(store, new.id), list(store.events(new.id)))
@@ -134,7 +134,7 @@ def test_a_batch_that_fails_in_the_middle_leaves_nothing(
 ) -> None:
     broken = spawn_of(args="not json")
     with pytest.raises(psycopg.Error):
-        store.record_many([spawn_of(), broken, spawn_of()])
+        record_many(store, [spawn_of(), broken, spawn_of()])
     assert [count(sql, table) for table in ("sessions", "instances", "events")] == [0, 0, 0]
 
 

@@ -9,10 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.domain.errors import InvalidSpawn
+from orchestrator.domain.instance import Instance, NewInstance
 from orchestrator.domain.lifecycle import State
 from orchestrator.store.database import to_sqlalchemy
 from orchestrator.store.store import Ending, Store
-from tests.store.life import begun, child, found, root
+from tests.store.life import begun, child, found, record_many, root
 from tests.support.make import parent_of, spawn_of
 
 
@@ -40,7 +41,33 @@ def test_a_key_stays_taken_after_the_end(store: Store) -> None:
 
 def test_one_key_within_a_batch_is_taken_once(store: Store) -> None:
     news = [spawn_of(idempotency_key="k"), spawn_of(), spawn_of(idempotency_key="k")]
-    assert store.record_many(news) == [True, True, False]
+    assert record_many(store, news) == [True, True, False]
+
+
+def test_a_batch_is_told_what_is_in_the_way(store: Store) -> None:
+    first = root(store, idempotency_key="k")
+    news = [spawn_of(), spawn_of(idempotency_key="k")]
+    asked: list[tuple[str, str]] = []
+
+    def earlier(new: NewInstance, instance: Instance | None) -> str:
+        assert instance is not None
+        asked.append((new.id, instance.id))
+        return instance.id
+
+    assert store.record_many(news, earlier) == {news[0].id: news[0].id, news[1].id: first.id}
+    assert asked == [(news[1].id, first.id)]
+
+
+def test_a_batch_whose_repetition_is_refused_is_not_recorded(store: Store) -> None:
+    root(store, idempotency_key="k")
+    fine = spawn_of(session="fine")
+
+    def refuse(_new: NewInstance, _earlier: Instance | None) -> str:
+        raise InvalidSpawn("IDEMPOTENCY_CONFLICT", "no")
+
+    with pytest.raises(InvalidSpawn):
+        store.record_many([fine, spawn_of(idempotency_key="k")], refuse)
+    assert store.get(fine.id) is None
 
 
 def test_of_many_at_once_one_is_first(store: Store) -> None:
@@ -121,7 +148,7 @@ class TestSessionOfAnotherTenant:
     def test_in_a_batch_the_one_at_fault_is_named(self, store: Store) -> None:
         fine = spawn_of(session="ours", tenant="us")
         with pytest.raises(InvalidSpawn, match="'theirs'"):
-            store.record_many([fine, spawn_of(session="theirs", tenant="us")])
+            record_many(store, [fine, spawn_of(session="theirs", tenant="us")])
         assert store.get(fine.id) is None
 
     def test_in_a_callers_transaction(self, store: Store, engine: sa.Engine) -> None:

@@ -18,7 +18,7 @@ from orchestrator.store import migrate
 from orchestrator.store.database import Connection, Database, to_libpq, to_sqlalchemy
 from orchestrator.store.listen import notifications
 from orchestrator.store.store import SPAWNED, Ending, Store
-from tests.store.life import begun, root
+from tests.store.life import begun, record_many, root
 from tests.support.make import spawn_of
 from tests.support.waiting import wait_until
 
@@ -78,7 +78,7 @@ def test_the_error_names_the_cause(database_url: str, fault: str, words: str) ->
 
 ASK: list[Callable[[Store], object]] = [
     lambda store: store.record(spawn_of()),
-    lambda store: store.record_many([spawn_of()]),
+    lambda store: record_many(store, [spawn_of()]),
     lambda store: store.begin(spawn_of().id, 1, "w"),
     lambda store: store.settle(spawn_of().id, 1, Ending("failed")),  # type: ignore[arg-type]  # a state by value
     lambda store: store.expire(spawn_of().id, 1),
@@ -173,7 +173,7 @@ def test_a_whole_pool_that_died_while_idle_is_replaced_silently(
 def test_also_where_a_transaction_begins_on_it(store: Store, sql: psycopg.Connection) -> None:
     one = begun(store, root(store))
     terminate_all(sql)
-    assert store.record_many([spawn_of(), spawn_of()]) == [True, True]
+    assert record_many(store, [spawn_of(), spawn_of()]) == [True, True]
     terminate_all(sql)
     assert store.expire(one.id, 1) is not None
 

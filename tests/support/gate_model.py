@@ -111,11 +111,11 @@ class GateModel:
             place = self.items[id].place
             return _verdict("admitted" if place == "admitted" else "queued")
         self._expire(WORK["check_in"][0])
+        self._pump()
         if depth > self.config["max_depth"]:
             return self._refuse("MAX_DEPTH_EXCEEDED", "depth", self.config["max_depth"], depth, "")
         if parent and not self._may_spawn(parent, parent_attempt):
             return self._refuse("PARENT_ENDED", "parent", "", "", "")
-        self._pump()
         item = Item(id=id, **described)
         full = self._full_scope(item)
         if full is None:

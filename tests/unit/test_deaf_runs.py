@@ -157,9 +157,7 @@ class TestRunning:
     def test_a_run_is_known_while_it_is_inside(self, running: Running, run: Run) -> None:
         with running.entered(run):
             assert running.all() == [run]
-            assert running.find(run.id) is run
         assert running.all() == []
-        assert running.find(run.id) is None
 
     def test_it_is_forgotten_also_when_its_code_raises(self, running: Running, run: Run) -> None:
         run.stop(StopReason.FENCED)
@@ -182,8 +180,14 @@ class TestRunning:
         with running.entered(run):
             with running.entered(newer):
                 running.remove(run)
-                assert running.find(run.id) is newer
+                assert running.all() == [newer]
             assert running.all() == []
+
+    def test_all_attempts_of_an_instance_are_stopped(self, running: Running, run: Run) -> None:
+        newer = Run(run.instance)
+        with running.entered(run), running.entered(newer):
+            running.stop(run.id, StopReason.CANCELLED)
+        assert (run.reason, newer.reason) == (StopReason.CANCELLED, StopReason.CANCELLED)
 
     def test_a_waiting_thread_is_counted_and_its_timeout_stands_still(
         self, running: Running, run: Run, parked: list[int]
