@@ -30,8 +30,6 @@ def only_read(function: Function, parameter: str) -> bool:
 
 def _is_reading(use: ast.Name, parents: dict[ast.AST, ast.AST]) -> bool:
     parent = parents[use]
-    if not isinstance(use.ctx, ast.Load):
-        return False
     if isinstance(parent, ast.Attribute):
         return parent.attr in _READING_METHODS
     if isinstance(parent, ast.Subscript):

@@ -42,7 +42,7 @@ def join_shapes(findings: Iterable[Finding]) -> list[Finding]:
     others: list[Finding] = []
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        if finding.rule in SHAPE_RULES and finding.symbol:
+        if finding.rule in SHAPE_RULES:
             groups.setdefault((finding.path, finding.symbol), []).append(finding)
         else:
             others.append(finding)

@@ -104,6 +104,6 @@ def _problems(
         yield error
     incomplete = {s: n for s, n in state_counts(flat(tree)).items() if s != "completed"}
     for state, number in incomplete.items():
-        yield f"{number} of {sum(1 for _ in flat(tree))} instances ended as {state}"
+        yield f"{number} of {sum(1 for _ in flat(tree))} instances are {state}"
     if result is not None and not result["tally"]:
         yield "there is not a single finding: is this the right folder?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
@@ -206,6 +206,17 @@ class Gate(ScriptCaller):
     def backlog(self) -> int:
         """How many instances wait in line."""
         return cast(int, self._call(self.redis.zcard, key(self.name, "backlog")))
+
+    def backlog_pages(self, size: int) -> Iterator[list[str]]:
+        """The ids that wait in line, in pages of about `size`; a page may repeat some."""
+        cursor = 0
+        while True:
+            scan = self._call(self.redis.zscan, key(self.name, "backlog"), cursor, None, size)
+            cursor, found = int(scan[0]), [one for one, _since in scan[1]]
+            if found:
+                yield found
+            if cursor == 0:
+                return
 
     def refusals(self) -> dict[str, int]:
         """How many spawns were refused since the gate was filled, by code."""

@@ -15,9 +15,14 @@ from orchestrator.engine.deps import Deps
 
 def cancel(deps: Deps, instance_id: str) -> list[str]:
     """Cancel a subtree; answers the ids that were live until now, none if it had ended."""
-    if deps.store.get(instance_id) is None:
-        raise InstanceNotFound(instance_id)
     ended = deps.store.cancel([instance_id], Reason.CANCELLED, Reason.PARENT_ENDED)
-    if ended:
-        deps.gate.cancel(ended)
+    deps.gate.cancel(ended or _ended_before(deps, instance_id))
     return ended
+
+
+def _ended_before(deps: Deps, instance_id: str) -> list[str]:
+    """A subtree that had ended already: the gate may not have heard of it, so it is told again."""
+    subtree = deps.store.subtree(instance_id)
+    if not subtree:
+        raise InstanceNotFound(instance_id)
+    return [one.id for one in subtree if one.state.is_terminal]

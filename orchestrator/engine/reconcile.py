@@ -1,7 +1,8 @@
-"""reconcile: the gate knows every live instance of PostgreSQL. Every minute, by one beat.
+"""reconcile: the gate knows every live instance of PostgreSQL, and no ended one waits in it.
 
-Finds what a crash between two steps left: a spawn recorded but not followed, an attempt whose
-lease the gate has lost.
+Every minute, by one of the beats. Finds what a crash between two steps left: a spawn recorded
+but not followed, an attempt whose lease the gate has lost, an instance that was ended in
+PostgreSQL alone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def run_once(deps: Deps) -> Report:
         after = page[-1].id
     if adopted:
         deps.gate.pump()
-    return Report("reconcile", adopted=adopted)
+    return Report("reconcile", adopted=adopted, forgotten=_forget_ended(deps))
 
 
 def _check_page(deps: Deps, ids: Sequence[str]) -> int:
@@ -35,3 +36,14 @@ def _check_page(deps: Deps, ids: Sequence[str]) -> int:
     live = [row for row in rows.values() if not row.state.is_terminal]
     deps.gate.adopt(live)
     return len(live)
+
+
+def _forget_ended(deps: Deps) -> int:
+    """Take instances out of line that have ended; answers how many."""
+    forgotten = 0
+    for ids in deps.gate.backlog_pages(PAGE):
+        standings = deps.store.standings(ids)
+        ended = [one for one, standing in standings.items() if standing.state.is_terminal]
+        deps.gate.cancel(ended)
+        forgotten += len(ended)
+    return forgotten

@@ -15,8 +15,8 @@ from typing import Any, cast
 import psycopg
 import redis
 
-from orchestrator.admission.replies import Glance
 from orchestrator.admission.keys import hash_tag
+from orchestrator.admission.replies import Glance
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.domain.instance import AgentSpec, Instance, Parent, SpawnRequest
 from orchestrator.domain.limits import Limits

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from examples.audit import plan
+from examples.audit import plan, work
 from examples.audit.agents import (
     FOLDERS_AT_ONCE,
     Team,
@@ -22,7 +22,7 @@ from examples.audit.agents import (
 )
 from examples.audit.results import AuditResult
 from orchestrator import AgentFailed, Context
-from tests.examples.support import write
+from tests.examples.support import finding, write
 
 AGENTS: dict[str, Callable[..., Any]] = {
     "audit.codebase": audit_codebase,
@@ -149,6 +149,16 @@ def test_results_come_in_the_order_of_the_requests(tmp_path: Path) -> None:
     results = team.run_all("audit.files", requests, 3)
     assert [list(result["marks"]) for result in results] == [[f"{n}.py"] for n in range(7)]
     assert team.run_all("audit.files", [], 3) == []
+
+
+def test_a_folder_s_findings_are_its_files_copies_and_gaps(tmp_path: Path) -> None:
+    copied = "".join(f"    value{n} = first{n}.call(second{n}, third{n})\n" for n in range(12))
+    write(tmp_path, {"a.py": f"def f():\n{copied}", "b.py": f"def g():\n{copied}"})
+    parts = [work.analyse(str(tmp_path), [name]) for name in ("a.py", "b.py")]
+    parts[0]["cut"] = 5
+    findings, cut = work.gather(parts, [finding("audit-failed")])
+    assert {"duplicate-block", "audit-failed", "missing-docstring"} == {f["rule"] for f in findings}
+    assert cut == 5
 
 
 def test_an_empty_source_gives_an_empty_result(tmp_path: Path) -> None:

@@ -116,10 +116,11 @@ def test_parents_that_wait_are_not_counted_as_running() -> None:
     assert summarise("s", "p", result(), parents, REPORTS).most_at_once == 10
 
 
-def test_an_instance_that_did_not_complete_spoils_the_run() -> None:
-    bad = summary(result(), {"state": "failed"})
+@pytest.mark.parametrize("state", ["failed", "cancelled", "running"])
+def test_an_instance_that_did_not_complete_spoils_the_run(state: str) -> None:
+    bad = summary(result(), {"state": state})
     assert not bad.ok
-    assert bad.problems == ("1 of 3 instances ended as failed",)
+    assert bad.problems == (f"1 of 3 instances are {state}",)
 
 
 def test_no_finding_at_all_spoils_the_run() -> None:

@@ -83,6 +83,7 @@ KEPT = [
         "  def f(self):\n    a = 1\n    b = 2",
     ),
     ("long-function", LONG),
+    ("long-function", LONG.replace("1", "[1, 2]")),
     ("bare-except", "try: f()\nexcept:\n    g()"),
     ("bare-except", "try: f()\nexcept:\n    g()  # a comment about g"),
     ("swallowed-exception", "try: f()\nexcept Exception:\n    pass"),

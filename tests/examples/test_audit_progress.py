@@ -82,7 +82,7 @@ def test_a_terminal_shows_the_tree_and_is_left_clean(height: int) -> None:
 
 def test_folders_at_work_are_shown_before_finished_ones() -> None:
     branches = [Branch(f"done{n}/", "completed", 3, 0, 3) for n in range(5)]
-    branches.insert(2, Branch("busy/", "waiting", 1, 1, 3))
+    branches.insert(4, Branch("busy/", "waiting", 1, 1, 3))
     now = Snapshot({"running": 1}, 20, 1.0, branches)
     console = Console(file=io.StringIO(), width=90, record=True)
     console.print(drawing(now, "code", 3))
