@@ -47,6 +47,7 @@ def build(
         default_timeout=settings.default_timeout,
         lease=settings.lease,
         dispatch=settings.dispatch_timeout,
+        stop_grace=settings.stop_grace,
         outbox=settings.broker_url is not None,
     )
     gate.on_empty = functools.partial(rebuild.run_once, deps)

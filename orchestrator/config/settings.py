@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     lease: float = Field(default=15.0, gt=0)
     #: seconds until an instance that was handed out but not begun is handed out again
     dispatch_timeout: float = Field(default=15.0, gt=0)
+    #: seconds an attempt that was told to stop may take before its slot is given to others
+    stop_grace: float = Field(default=10.0, gt=0)
     #: seconds a stopping worker waits for running instances before it hands them back
     shutdown_grace: float = Field(default=5.0, ge=0)
 

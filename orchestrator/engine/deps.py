@@ -28,5 +28,7 @@ class Deps:
     lease: float
     #: seconds a handed-out instance may take until a worker begins it
     dispatch: float
+    #: seconds an attempt that was told to stop may take before it is abandoned
+    stop_grace: float = 10.0
     #: whether messages leave by a relay instead of the gate's own Redis
     outbox: bool = False

@@ -21,8 +21,6 @@ log = structlog.get_logger("orchestrator.heartbeat")
 TICK = 0.25
 #: Seconds a stopping attempt has to leave by itself before it is interrupted.
 INTERRUPT_AFTER = 1.0
-#: Seconds after which an attempt that still has not ended is abandoned.
-ABANDON_AFTER = 10.0
 
 
 class Heart:
@@ -131,7 +129,7 @@ def enforce(deps: Deps, host: Host) -> None:
             run.stop(StopReason.TIMEOUT)
         if now > run.stopped_at + INTERRUPT_AFTER:
             run.interrupt()
-        if now > run.stopped_at + ABANDON_AFTER and not run.is_abandoned:
+        if now > run.stopped_at + deps.stop_grace and not run.is_abandoned:
             run.is_abandoned = True
             # On a thread of its own: it may have to wait for a server, the heart may not.
             threading.Thread(target=abandon, args=(deps, host.running, run), daemon=True).start()

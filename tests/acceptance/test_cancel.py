@@ -42,6 +42,18 @@ def test_code_that_never_looks_is_interrupted(
     wait_until(lambda: deps.gate.held() == 0, "its slot is free again")
 
 
+def test_code_that_cannot_be_interrupted_gives_its_slot_up(
+    orchestrator: Orchestrator, deps: Deps, start: Programs, ledger: Path
+) -> None:
+    """It blocks outside of Python for an hour: its thread is lost, its slot is not."""
+    start.worker("--concurrency", "1", ORCHESTRATOR_STOP_GRACE="1.5")
+    handle = orchestrator.spawn("block", {"ledger": str(ledger)}, timeout=0.2)
+    wait_until(lambda: handle.status().is_terminal, "it has ended")
+    assert orchestrator.get(handle.id).reason == "TIMEOUT"
+    wait_until(lambda: deps.gate.held() == 0, "its slot is free again")
+    assert orchestrator.spawn("add", {"a": 1}).result(timeout=20) == 2
+
+
 def test_a_queued_instance_leaves_the_line(orchestrator: Orchestrator, deps: Deps) -> None:
     handle = orchestrator.spawn("add", {"a": 1})
     assert deps.gate.backlog() == 1

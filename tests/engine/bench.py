@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import psycopg
+import pytest
 import redis
 
 from orchestrator.admission.keys import hash_tag
@@ -20,8 +21,10 @@ from orchestrator.admission.replies import Glance
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.domain.instance import AgentSpec, Instance, Parent, SpawnRequest
 from orchestrator.domain.limits import Limits
+from orchestrator.engine import heartbeat
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, execute
+from orchestrator.engine.heartbeat import beat, enforce
 from orchestrator.engine.running import Running
 from orchestrator.engine.spawn import spawn
 from orchestrator.transport.envelope import PRIORITY_LEVELS, PRIORITY_SEPARATOR
@@ -133,6 +136,20 @@ class Bench:
                 texts.append(cast(str, text))
         bodies = [json.loads(json.loads(text)["body"]) for text in texts]
         return [(instance_id, attempt) for (instance_id, attempt), *_ in bodies]
+
+    def beat(self, capacity: int = 100) -> None:
+        """The heartbeat of the bench's own worker."""
+        beat(self.deps, self.host, "default", capacity)
+
+    def enforce(self) -> None:
+        """The look at deadlines that a worker takes four times a second."""
+        enforce(self.deps, self.host)
+
+    def impatient(self, patch: pytest.MonkeyPatch, *, abandon: bool = False) -> None:
+        """Break into what was stopped at the next look, and even give it up."""
+        patch.setattr(heartbeat, "INTERRUPT_AFTER", -1.0)
+        if abandon:
+            patch.setattr(heartbeat, "ABANDON_AFTER", -1.0)
 
     # --- looking ----------------------------------------------------------------------------
 

@@ -150,8 +150,8 @@ class GateMachine(RuleBasedStateMachine):
 
     def _cancel(self) -> None:
         """Some end early."""
-        places = ("admitted", "dispatched", "queued", "suspended")
-        ids = {self._pick(*places).id for _ in range(self._draw(st.integers(1, 3)))}
+        kinds = st.sampled_from(["admitted", "dispatched", "queued", "on a thread"])
+        ids = {self._pick(self._draw(kinds)).id for _ in range(self._draw(st.integers(1, 2)))}
         self.act(self.gate.cancel, sorted(ids))
 
     # --- workers and time -----------------------------------------------------------------
@@ -205,7 +205,8 @@ class GateMachine(RuleBasedStateMachine):
 
     def _adopt(self) -> None:
         """The reconciler, or a worker in doubt, finds a row."""
-        known = self._pick("dispatched", "suspended", "expired")
+        places = ("dispatched", "suspended", "expired") if self._draw(st.booleans()) else ()
+        known = self._pick(*places)
         state = self._draw(st.sampled_from([State.QUEUED, State.RUNNING, State.WAITING]))
         attempt = max(0, self._attempt(known))
         worker, delay = self._draw(workers), self._draw(delays)
@@ -334,7 +335,8 @@ class GateMachine(RuleBasedStateMachine):
         """Mostly one of these places; now and then another, or one that the gate has forgotten."""
         whom = self._draw(st.integers(0, 9), "whom")
         items = list(self.model.items.values())
-        found = [item for item in items if item.place in places or whom < 2]
+        kinds = [{item.place, "on a thread"} if item.thread else {item.place} for item in items]
+        found = [item for item, kind in zip(items, kinds, strict=True) if kind & {*places} or whom < 2]
         if found and whom > 0:
             return self.news[self._draw(st.sampled_from(found)).id]
         return self._draw(st.sampled_from(list(self.news.values())))

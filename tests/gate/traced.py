@@ -12,7 +12,8 @@ from orchestrator.domain.limits import Limits
 from tests.support.clock import EPOCH, PLAIN_MESSAGE, PROBE, Clock
 
 GATE = "g"
-LEASE, DISPATCH = 10.0, 20.0
+#: A slot that no worker takes up runs out while workers still count as alive.
+LEASE, DISPATCH = 10.0, 6.0
 
 #: Where a script's answer says that there is more to hand out, if it does.
 _MORE = {

@@ -93,6 +93,13 @@ def spin(ctx: Context, ledger: str) -> None:
         pass
 
 
+@agent("block", retry=RetryPolicy.never())
+def block(ctx: Context, ledger: str) -> None:
+    """Blocks where nothing can reach it."""
+    note(ledger, ctx.id)
+    time.sleep(3_600)
+
+
 @agent("leave-children")
 def leave_children(ctx: Context, ledger: str, until: str) -> str:
     """Ends without waiting for its child."""
