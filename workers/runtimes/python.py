@@ -118,11 +118,18 @@ def _failed(run: Run, error: BaseException) -> Outcome:
     log.info("agent.raised", instance=run.id, agent=run.instance.agent, error=type(error).__name__)
     fault = {
         "type": type(error).__name__,
-        "message": _storable(str(error))[:LONGEST_MESSAGE],
+        "message": _storable(_text_of(error))[:LONGEST_MESSAGE],
         "traceback": _storable("".join(traceback.format_exception(error)))[-LONGEST_TRACEBACK:],
     }
     retryable = not isinstance(error, NonDeterministicAgent)
     return Failed(Reason.AGENT_ERROR, fault, retryable)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(the error cannot be told: its __str__ raises)"
 
 
 def _storable(text: str) -> str:
