@@ -51,14 +51,6 @@ class Series:
         ordered = sorted(self.samples)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
-    def plus(self, other: Series) -> Series:
-        """A call of this and a call of the other, one after the other, round by round.
-
-        Sums the medians: the samples of two series do not belong together one by one.
-        """
-        sums = zip(self.medians, other.medians, strict=True)
-        return Series([[mine + theirs] for mine, theirs in sums])
-
 
 def ratio(ours: Series, theirs: Series) -> float:
     """How many times as long ours takes: the median over the rounds of the ratio of medians."""

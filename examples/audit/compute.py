@@ -13,7 +13,7 @@ import os
 import queue
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
@@ -63,12 +63,10 @@ class Computer:
 def _serve(pipe: Connection) -> None:
     """The life of a computing process."""
     os.nice(NICENESS)
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # Nobody is at the other end any more.
+        while True:
             function, args, named = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(_outcome(function, args, named))
+            pipe.send(_outcome(function, args, named))
 
 
 def _outcome(function: Callable[..., Any], args: Any, named: Any) -> tuple[bool, Any]:

@@ -164,9 +164,13 @@ class Gate(ScriptCaller):
         self._pump_if(again)
 
     def begin_rebuild(self, token: str, hold: float) -> str:
-        """Claim the rebuilding of an empty gate: `ready`, `yours`, `held` or `busy`."""
+        """Claim the rebuilding of an empty gate: `ready`, `yours` or `busy`."""
         reply = self._run("begin_rebuild", token=token, hold_ms=round(hold * 1000))
         return cast(str, reply)
+
+    def hold_rebuild(self, token: str, hold: float) -> bool:
+        """Go on holding the claim; False when it was lost, because Redis was emptied again."""
+        return bool(self._run("hold_rebuild", token=token, hold_ms=round(hold * 1000)))
 
     def finish_rebuild(self, token: str) -> bool:
         """Open a rebuilt gate."""

@@ -25,21 +25,29 @@ def run_once(deps: Deps) -> Report:
     """Rebuild the gate unless it is ready or another process is at it."""
     token = str(uuid.uuid4())
     adopted = 0
-    if deps.gate.begin_rebuild(token, HOLD) == "yours":
-        configure(deps)
-        after = BEFORE_ALL
-        while page := deps.store.live_page(after, PAGE):
-            deps.gate.adopt(page)
-            adopted += len(page)
-            after = page[-1].id
-            # Anything else means that Redis was emptied again: the next caller starts over.
-            if deps.gate.begin_rebuild(token, HOLD) != "held":
-                return Report("rebuild", adopted=adopted)
-        opened = deps.gate.finish_rebuild(token)
-        log.info("gate.rebuilt", instances=adopted, opened=opened)
-        if opened:
+    # Claimed anew means that Redis is empty: at the first turn, and again if it was emptied
+    # while being filled.
+    while deps.gate.begin_rebuild(token, HOLD) == "yours":
+        adopted = _fill(deps, token)
+        if deps.gate.finish_rebuild(token):
+            log.info("gate.rebuilt", instances=adopted)
             deps.gate.pump()
+            break
     return Report("rebuild", adopted=adopted)
+
+
+def _fill(deps: Deps, token: str) -> int:
+    """Tell the gate of all live instances; stops where the claim to do so was lost."""
+    configure(deps)
+    adopted = 0
+    after = BEFORE_ALL
+    while page := deps.store.live_page(after, PAGE):
+        deps.gate.adopt(page)
+        adopted += len(page)
+        after = page[-1].id
+        if not deps.gate.hold_rebuild(token, HOLD):
+            break
+    return adopted
 
 
 def configure(deps: Deps) -> None:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 import psycopg
-import pytest
 import redis
 
 from orchestrator.admission.keys import hash_tag
@@ -21,7 +20,6 @@ from orchestrator.admission.replies import Glance
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.domain.instance import AgentSpec, Instance, Parent, SpawnRequest
 from orchestrator.domain.limits import Limits
-from orchestrator.engine import heartbeat
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, execute
 from orchestrator.engine.heartbeat import beat, enforce
@@ -42,6 +40,7 @@ do
 end
 """
 LEASE, DISPATCH = 15.0, 30.0
+WIDE = Limits(session_concurrency=1_000, tenant_concurrency=1_000)
 #: Traces that even a refusal leaves: its count, and the bench's own clock.
 _COUNTERS = (":refusals", ":rounds:", ":ahead")
 
@@ -69,9 +68,8 @@ class Bench:
 
     def limit(self, **limits: int) -> None:
         """Set limits; all others are wide."""
-        wide = Limits(session_concurrency=1_000, tenant_concurrency=1_000)
         self.deps.gate.configure(
-            replace(wide, **limits), lease=LEASE, dispatch=DISPATCH, outbox=False
+            replace(WIDE, **limits), lease=LEASE, dispatch=DISPATCH, outbox=False
         )
 
     def advance(self, seconds: float) -> None:
@@ -141,15 +139,10 @@ class Bench:
         """The heartbeat of the bench's own worker."""
         beat(self.deps, self.host, "default", capacity)
 
-    def enforce(self) -> None:
+    def enforce(self, *, abandon: bool = False) -> None:
         """The look at deadlines that a worker takes four times a second."""
-        enforce(self.deps, self.host)
-
-    def impatient(self, patch: pytest.MonkeyPatch, *, abandon: bool = False) -> None:
-        """Break into what was stopped at the next look, and even give it up."""
-        patch.setattr(heartbeat, "INTERRUPT_AFTER", -1.0)
-        if abandon:
-            patch.setattr(heartbeat, "ABANDON_AFTER", -1.0)
+        deps = replace(self.deps, stop_grace=-1.0) if abandon else self.deps
+        enforce(deps, self.host)
 
     # --- looking ----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.engine import rebuild
 from orchestrator.engine.catalogue import Catalogue
 from orchestrator.engine.deps import Deps
-from tests.engine.bench import CLOCK, Bench
+from tests.engine.bench import CLOCK, DISPATCH, LEASE, WIDE, Bench
 
 
 @pytest.fixture
@@ -29,9 +29,17 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def deps(settings: Settings, registry: Registry) -> Iterator[Deps]:
+def wide(settings: Settings) -> Settings:
+    """Limits that no test meets by accident, and the bench's times."""
+    return settings.model_copy(
+        update={"limits": WIDE, "lease": LEASE, "dispatch_timeout": DISPATCH}
+    )
+
+
+@pytest.fixture
+def deps(wide: Settings, registry: Registry) -> Iterator[Deps]:
     """The engine with an open gate whose clock can be moved."""
-    deps = bootstrap.build(settings, clock=CLOCK)
+    deps = bootstrap.build(wide, clock=CLOCK)
     deps = replace(deps, catalogue=Catalogue(registry.specs(), deps.store.agents))
     rebuild.run_once(deps)
     yield deps
@@ -42,7 +50,6 @@ def deps(settings: Settings, registry: Registry) -> Iterator[Deps]:
 def bench(deps: Deps, registry: Registry) -> Bench:
     """The engine, and a worker with much room."""
     bench = Bench(deps, registry)
-    bench.limit()
     bench.offer()
     return bench
 

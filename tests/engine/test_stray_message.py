@@ -13,6 +13,7 @@ from orchestrator.agents.registry import Registry
 from orchestrator.domain.ids import new_id
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.engine import heartbeat
 from orchestrator.engine.cancel import cancel
 from orchestrator.engine.execute import execute
 from tests.engine.bench import Bench
@@ -318,7 +319,7 @@ class TestStop:
                 pass
 
         one, thread = self.start(bench, spins, timeout=1e-9)
-        bench.impatient(monkeypatch)
+        monkeypatch.setattr(heartbeat, "INTERRUPT_AFTER", -1.0)
         bench.enforce()  # stops it
         bench.enforce()  # breaks into it
         thread.join(20)
@@ -328,9 +329,7 @@ class TestStop:
         assert "ran longer than 1e-09 s" in row.error["message"]
         assert bench.deps.gate.held() == 0
 
-    def test_code_that_cannot_be_broken_into_is_abandoned(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_code_that_cannot_be_broken_into_is_abandoned(self, bench: Bench) -> None:
         returns = threading.Event()
 
         def blocks(_ctx: Context) -> str:
@@ -340,8 +339,7 @@ class TestStop:
         one, thread = self.start(bench, blocks)
         cancel(bench.deps, one)
         bench.beat()
-        bench.impatient(monkeypatch, abandon=True)
-        bench.enforce()
+        bench.enforce(abandon=True)
         wait_until(lambda: bench.deps.gate.held() == 0, "its slot is free although it runs on")
         assert bench.running.all() == []
         returns.set()

@@ -17,14 +17,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from multiprocessing import get_context
+from pathlib import Path
 
-from hypothesis import Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import settings
 
 from orchestrator.admission.scripts import Library, Script
 from orchestrator.devstack import EmbeddedServers, scratch_folder
-from tests.gate.machine import GateMachine
-from tests.gate.mutations import MUTATIONS
+from tests.gate.machine import check
 from tests.gate.test_gate_model import SETTINGS
 from tests.gate.traced import TracedGate, probed_library
 
@@ -74,9 +73,10 @@ class Trial:
     seconds: float
 
 
-def read(text: str) -> Iterator[Mutation]:
-    """The mutations of a table; see `mutations.py`."""
+def read() -> Iterator[Mutation]:
+    """The mistakes of `mutations.txt`."""
     file = ""
+    text = Path(__file__).with_name("mutations.txt").read_text()
     for line in filter(None, map(str.strip, text.splitlines())):
         if line.startswith("# "):
             file = line.removeprefix("# ")
@@ -104,10 +104,8 @@ def _attempt_one(url: str, mutation: Mutation) -> Trial:
 
 
 def _find_fault(gate: TracedGate) -> str:
-    # As in the test, but content with the first fault as it is found.
-    hurried = settings(SETTINGS, phases=[Phase.generate], report_multiple_bugs=False)
     try:
-        run_state_machine_as_test(lambda: GateMachine(gate), settings=hurried)
+        check(gate, settings(SETTINGS, report_multiple_bugs=False))
     except Exception as error:
         # Whatever goes wrong in the examples is the fault showing itself.
         return f"{type(error).__name__}: {error}".splitlines()[0]
@@ -118,18 +116,23 @@ def _attempt_all(mutations: Sequence[Mutation]) -> list[Trial]:
     return list(attempt(mutations))
 
 
+def report(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)  # noqa: T201  # a program that prints
+
+
 def main(wanted: Sequence[str]) -> int:
     """Try all mutants of these files; answers the number of survivors."""
-    mutations = [one for one in read(MUTATIONS) if not wanted or one.file in wanted]
+    mutations = [one for one in read() if not wanted or one.file in wanted]
     shares = [mutations[start::_PROCESSES] for start in range(_PROCESSES)]
     # Fresh processes, so that each has a supervisor of servers of its own.
     with ProcessPoolExecutor(_PROCESSES, get_context("spawn")) as pool:
         trials = [trial for share in pool.map(_attempt_all, shares) for trial in share]
     for trial in sorted(trials, key=lambda trial: str(trial.mutation)):
         fate = "killed  " if trial.found else "SURVIVED"
-        print(f"{fate} {trial.seconds:5.1f} s  {trial.mutation}\n{'':18}{trial.found[:100]}")
+        report(f"{fate} {trial.seconds:5.1f} s  {trial.mutation}\n{'':18}{trial.found[:100]}")
     survivors = [trial for trial in trials if not trial.found]
-    print(f"{len(trials) - len(survivors)} of {len(trials)} mutants killed")
+    report(f"{len(trials) - len(survivors)} of {len(trials)} mutants killed")
     return len(survivors)
 
 

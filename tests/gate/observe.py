@@ -37,6 +37,9 @@ end
 return cjson.encode(found)
 """
 
+#: Keys of the places where an instance can be.
+PLACES = ("leases", "reserved", "flow", "delayed", "suspended", "expired")
+
 #: One step of a rank is one arrival, this many are one level; see `lua/lib/park.lua`.
 SPAN = 2**44
 
@@ -132,7 +135,16 @@ def state_of(gate: str, found: Dump) -> Dump:
     """A dump without what the gate keeps only for speed and what does not belong to it."""
     beside = [
         key(gate, name)
-        for name in ("generation", "pools", "flows", "capacity", "sessions", "tenants", "queue", "outbox")
+        for name in (
+            "generation",
+            "pools",
+            "flows",
+            "capacity",
+            "sessions",
+            "tenants",
+            "queue",
+            "outbox",
+        )
     ]
     beside += [key(gate, "generation").replace("generation", name) for name in ("clock", "journal")]
     return {name: value for name, value in found.items() if not name.startswith(tuple(beside))}
@@ -145,6 +157,23 @@ def differences(found: Dump, wanted: Dump) -> str:
         for name in sorted({*found, *wanted})
         if found.get(name) != wanted.get(name)
     )
+
+
+def check_slots(gate: str, found: Dump) -> None:
+    """Held slots are live leases, and each counts once in every scope."""
+    leases = sorted(found.get(key(gate, "leases"), ()))
+    for scope in ("slots_session", "slots_tenant", "slots_pool"):
+        sets = (value for name, value in found.items() if name.startswith(key(gate, scope)))
+        assert sorted(one for members in sets for one in members) == leases, f"{scope} is wrong"
+
+
+def check_places(gate: str, found: Dump) -> None:
+    """Every instance that the gate knows is in exactly one place."""
+    names = tuple(key(gate, name) for name in PLACES)
+    places = [one for name, value in found.items() if name.startswith(names) for one in value]
+    prefix = key(gate, "instance")
+    known = [name.removeprefix(prefix) for name in found if name.startswith(prefix)]
+    assert sorted(places) == sorted(known), "an instance is nowhere, or in two places"
 
 
 def check_capacity(gate: str, found: Dump, model: GateModel) -> None:

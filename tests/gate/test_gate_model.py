@@ -10,23 +10,22 @@ from __future__ import annotations
 from contextlib import closing
 
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
-from tests.gate.machine import GateMachine
+from tests.gate.machine import check
 from tests.gate.traced import TracedGate, probed_library
 
-#: The same examples at every run: what is found here is found by whoever broke it.
 SETTINGS = settings(
     max_examples=100,
     stateful_step_count=50,
+    # The same examples at every run: a fault is found by whoever made it.
     derandomize=True,
+    # To shrink takes minutes. What is printed shows every call, so that it is not needed.
     phases=[Phase.generate],
     deadline=None,
-    # Every example talks to a server, and rules that need an instance wait for the first one.
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck),  # Every example talks to a server.
 )
 
 
 def test_the_gate_does_what_the_model_does(redis_url: str) -> None:
     with closing(TracedGate(redis_url, probed_library())) as gate:
-        run_state_machine_as_test(lambda: GateMachine(gate), settings=SETTINGS)
+        check(gate, SETTINGS)

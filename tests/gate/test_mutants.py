@@ -8,9 +8,8 @@ from importlib.resources import files
 import pytest
 
 from tests.gate.mutants import Mutation, read
-from tests.gate.mutations import MUTATIONS
 
-ALL = list(read(MUTATIONS))
+ALL = list(read())
 
 
 @pytest.mark.parametrize("mutation", ALL, ids=str)

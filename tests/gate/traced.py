@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,10 @@ _MORE = {
     "sweep": 0,
     "withdraw": None,
 }
+
+
+#: More script runs than any call of the gate needs.
+_ENDLESS = 100
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class TracedGate(Gate):
 
     def _note(self, name: str, values: dict[str, object], reply: Any) -> None:
         more, rest = _split(name, reply)
+        assert len(self._calls) < _ENDLESS, "there is always more to hand out"
         is_timed = PROBE in self._scripts[name].source
         self._calls.append(Call(name, values, rest, more, is_timed))
 
@@ -102,6 +107,6 @@ def _split(name: str, reply: Any) -> tuple[bool, Any]:
     return bool(reply[position]), [*reply[:position], *reply[position + 1 :]]
 
 
-def probed_library(kind: type[Library] = Library) -> Library:
+def probed_library(kind: Callable[[str, str], Library] = Library) -> Library:
     """The scripts with a plain message and the clock of the tests."""
     return kind(PLAIN_MESSAGE, PROBE)

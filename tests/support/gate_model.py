@@ -137,7 +137,11 @@ class GateModel:
         if item and item.place == "admitted":
             self._hand_out(item)
             return [item.place]
-        if item is None or item.place == "reserved" or (item.place, item.attempt) == ("expired", attempt):
+        if (
+            item is None
+            or item.place == "reserved"
+            or (item.place, item.attempt) == ("expired", attempt)
+        ):
             item = Item(id=id, attempt=attempt, **described)
             self._park(item, again=attempt > 0)
             self._pump()

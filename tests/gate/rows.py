@@ -1,0 +1,49 @@
+"""What PostgreSQL would hold of an instance."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from orchestrator.domain.instance import Instance, NewInstance, Parent
+from orchestrator.domain.lifecycle import State
+
+
+def parent_of(new: NewInstance, attempt: int) -> Parent:
+    """This attempt, when it spawns for the first time."""
+    return Parent(new.id, attempt, new.session, new.tenant, new.root_id, new.depth, 0)
+
+
+def row_of(
+    new: NewInstance,
+    state: State,
+    attempt: int,
+    worker: str | None = None,
+    delay: float = 0.0,
+) -> Instance:
+    """The row of a spawn in this state; `delay` seconds from now it may start."""
+    now = datetime.now(UTC)
+    return Instance(
+        id=new.id,
+        agent=new.agent,
+        session=new.session,
+        tenant=new.tenant,
+        pool=new.pool,
+        priority=new.priority,
+        parent_id=new.parent.id if new.parent else None,
+        root_id=new.root_id,
+        depth=new.depth,
+        state=state,
+        reason=None,
+        attempt=attempt,
+        failures=0,
+        timeout_seconds=new.timeout_seconds,
+        retry=new.retry,
+        args={},
+        result=None,
+        error=None,
+        worker=worker,
+        not_before=now + timedelta(seconds=delay) if delay else None,
+        created_at=now,
+        started_at=None,
+        ended_at=None,
+    )
