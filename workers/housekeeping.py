@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import structlog
-
 from orchestrator.domain.report import Report
 from orchestrator.engine.deps import Deps
+from orchestrator.telemetry.logging import get_logger
 from workers.process import current
 
-log = structlog.get_logger("orchestrator.housekeeping")
+log = get_logger("orchestrator.housekeeping")
 
 #: A job may go on at once while it finds more, but not for ever.
 MOST_TURNS = 50

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import threading
 
-import structlog
-
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.follow_up import follow_up
 from orchestrator.store.listen import notifications
 from orchestrator.store.store import SPAWNED
+from orchestrator.telemetry.logging import get_logger
 
-log = structlog.get_logger("orchestrator.intake")
+log = get_logger("orchestrator.intake")
 
 
 class Intake:

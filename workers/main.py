@@ -8,7 +8,6 @@ import signal
 import threading
 from typing import Any
 
-import structlog
 from celery import signals
 from celery.beat import EmbeddedService
 
@@ -16,6 +15,7 @@ from orchestrator import bootstrap
 from orchestrator.admission.keys import queue_name
 from orchestrator.config.settings import Settings
 from orchestrator.engine import rebuild
+from orchestrator.telemetry.logging import get_logger
 from orchestrator.transport.publisher import Publisher
 from workers import process
 from workers.app import HOUSEKEEPING, app
@@ -23,7 +23,7 @@ from workers.intake import Intake
 from workers.relay import Relay
 from workers.schedule import schedule
 
-log = structlog.get_logger("orchestrator.worker")
+log = get_logger("orchestrator.worker")
 
 
 def work(settings: Settings, pool: str, concurrency: int) -> int:

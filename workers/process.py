@@ -10,8 +10,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from orchestrator import bootstrap
 from orchestrator.agents.registry import REGISTRY
 from orchestrator.config.settings import Settings
@@ -20,10 +18,11 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, abandon
 from orchestrator.engine.heartbeat import Heart
 from orchestrator.engine.running import Running, StopReason
+from orchestrator.telemetry.logging import get_logger
 from workers.pool import TaskPool
 from workers.runtimes.python import PythonRuntime
 
-log = structlog.get_logger("orchestrator.worker")
+log = get_logger("orchestrator.worker")
 
 #: Seconds after which a computing thread lets another one in. At Python's own 5 ms, each of the
 #: round trips of a spawn costs that much beside agents that compute.

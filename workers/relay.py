@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 
-import structlog
 from kombu.exceptions import OperationalError
 
 from orchestrator.admission.gate import Gate
+from orchestrator.telemetry.logging import get_logger
 from orchestrator.transport.publisher import Publisher
 
-log = structlog.get_logger("orchestrator.relay")
+log = get_logger("orchestrator.relay")
 
 #: Seconds to wait for a message, and after a failure.
 PATIENCE = 1.0

@@ -96,31 +96,34 @@ CREATE INDEX events_instance_id_idx ON events (instance_id, sequence);
 AUDIT = """
 CREATE FUNCTION audit_spawned() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM fresh WHERE state <> 'queued') THEN
+    IF NEW.state <> 'queued' THEN
         RAISE EXCEPTION 'an instance begins its life queued'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'instances_transition_check';
     END IF;
     INSERT INTO events (instance_id, session, tenant, agent, to_state, reason, attempt, worker)
-    SELECT id, session, tenant, agent, state, reason, attempt, worker FROM fresh;
+    VALUES (NEW.id, NEW.session, NEW.tenant, NEW.agent, NEW.state, NEW.reason, NEW.attempt,
+            NEW.worker);
     RETURN NULL;
 END $$;
 
 CREATE TRIGGER audit_spawned AFTER INSERT ON instances
-    REFERENCING NEW TABLE AS fresh
-    FOR EACH STATEMENT EXECUTE FUNCTION audit_spawned();
+    FOR EACH ROW EXECUTE FUNCTION audit_spawned();
 
 CREATE FUNCTION audit_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO events (instance_id, session, tenant, agent, from_state, to_state, reason,
-                        attempt, worker)
-    VALUES (NEW.id, NEW.session, NEW.tenant, NEW.agent, OLD.state, NEW.state, NEW.reason,
-            NEW.attempt, NEW.worker);
+    IF OLD.state <> NEW.state OR OLD.attempt <> NEW.attempt THEN
+        INSERT INTO events (instance_id, session, tenant, agent, from_state, to_state, reason,
+                            attempt, worker)
+        VALUES (NEW.id, NEW.session, NEW.tenant, NEW.agent, OLD.state, NEW.state, NEW.reason,
+                NEW.attempt, NEW.worker);
+    END IF;
     RETURN NULL;
 END $$;
 
+-- Conditions stand in the functions, whose plans are kept: PostgreSQL parses the stored text of a
+-- trigger's WHEN for every statement.
 CREATE TRIGGER audit_changed AFTER UPDATE ON instances
-    FOR EACH ROW WHEN (OLD.state <> NEW.state OR OLD.attempt <> NEW.attempt)
-    EXECUTE FUNCTION audit_changed();
+    FOR EACH ROW EXECUTE FUNCTION audit_changed();
 
 CREATE FUNCTION guard_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -136,7 +139,6 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- Without WHEN: PostgreSQL would parse the stored text of a WHEN again for every statement.
 CREATE TRIGGER guard_transition BEFORE UPDATE ON instances
     FOR EACH ROW EXECUTE FUNCTION guard_transition();
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
+import redis
+
 from orchestrator.admission.caller import ScriptCaller
 from orchestrator.admission.keys import key, queue_name
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
@@ -226,6 +228,18 @@ class Gate(ScriptCaller):
         """How many spawns were refused since the gate was filled, by code."""
         counts = self._call(self.redis.hgetall, key(self.name, "refusals"))
         return {code: int(count) for code, count in counts.items()}
+
+    def server(self) -> dict[str, str]:
+        """What the server tells of itself, as in `INFO server`."""
+        return {name: str(value) for name, value in self._call(self.redis.info, "server").items()}
+
+    def server_setting(self, name: str) -> str | None:
+        """A setting of the server; None where it does not tell (managed ones often do not)."""
+        try:
+            value = self._call(self.redis.config_get, name).get(name)
+        except redis.ResponseError:
+            return None
+        return None if value is None else str(value)
 
     def now(self) -> int:
         """Milliseconds of the server's clock."""

@@ -55,7 +55,9 @@ class Wire:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._pool.make_connection()
+            # Not by the pool's own maker: it counts what it makes and never counts down.
+            made: ConnectionInterface = self._pool.connection_class(**self._pool.connection_kwargs)
+            return made
 
 
 def _exchange(connection: ConnectionInterface, commands: Sequence[bytes]) -> list[Any]:

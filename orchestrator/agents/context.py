@@ -7,8 +7,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
-import structlog
-
 from orchestrator.agents.handle import Handle, failure_of
 from orchestrator.domain.instance import Instance, Parent, SpawnRequest
 from orchestrator.domain.lifecycle import State
@@ -17,6 +15,7 @@ from orchestrator.engine import cancel, spawn, wait
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host
 from orchestrator.engine.running import Run
+from orchestrator.telemetry.logging import get_logger
 
 
 class Context:
@@ -32,7 +31,7 @@ class Context:
         # One thing at a time, also in an `async def` that runs several tasks of its own.
         self._lock = threading.RLock()
         instance = run.instance
-        self.log = structlog.get_logger("orchestrator.agent").bind(
+        self.log = get_logger("orchestrator.agent").bind(
             tenant=instance.tenant,
             session=instance.session,
             agent=instance.agent,
@@ -94,7 +93,7 @@ class Context:
             self.check()
             request = SpawnRequest(
                 agent,
-                args or {},
+                {} if args is None else args,
                 priority=self._run.instance.priority if priority is None else priority,
                 timeout=timeout,
                 pool=pool,

@@ -122,7 +122,7 @@ def cancel(instance_id: Id, as_json: AsJSON = False) -> None:
 def _parse(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidSpawn(
             "INVALID_ARGUMENTS",
             f'The arguments are not JSON: {error}. Write an object, as in \'{{"url": "..."}}\'.',

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-import redis
 import typer
 
 from orchestrator import bootstrap
@@ -62,17 +61,17 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", False, error.code, str(error))
         return
     try:
-        for check in (_store, _schema, _store_clock, _gate, _eviction, _persistence, _workers):
-            yield _safely(check, deps)
+        for name, check in CHECKS.items():
+            yield _safely(name, check, deps)
     finally:
         bootstrap.close(deps)
 
 
-def _safely(check: Callable[[Deps], Finding], deps: Deps) -> Finding:
+def _safely(name: str, check: Callable[[Deps], Finding], deps: Deps) -> Finding:
     try:
         return check(deps)
     except OrchestratorError as error:
-        return Finding(check.__name__.strip("_"), False, error.code, str(error))
+        return Finding(name, False, error.code, str(error))
 
 
 def _versions() -> Finding:
@@ -110,7 +109,7 @@ def _store_clock(deps: Deps) -> Finding:
 
 
 def _gate(deps: Deps) -> Finding:
-    info = deps.gate.redis.info("server")
+    info = deps.gate.server()
     name = "Valkey" if "valkey_version" in info else "Redis"
     version = str(info.get("valkey_version", info.get("redis_version")))
     refused = sum(deps.gate.refusals().values())
@@ -142,11 +141,7 @@ def _persistence(deps: Deps) -> Finding:
 
 def _setting(deps: Deps, name: str) -> str | None:
     """A setting of Redis; None where the server does not tell (managed ones often do not)."""
-    try:
-        value = deps.gate.redis.config_get(name).get(name)
-    except redis.RedisError:
-        return None
-    return None if value is None else str(value)
+    return deps.gate.server_setting(name)
 
 
 def _workers(deps: Deps) -> Finding:
@@ -157,6 +152,17 @@ def _workers(deps: Deps) -> Finding:
     )
     advice = "Start one: `orchestrator worker --agents MODULE`."
     return Finding("workers", bool(offers), found or "none", "" if offers else advice)
+
+
+CHECKS: dict[str, Callable[[Deps], Finding]] = {
+    "postgresql": _store,
+    "schema": _schema,
+    "clocks": _store_clock,
+    "redis": _gate,
+    "eviction": _eviction,
+    "persistence": _persistence,
+    "workers": _workers,
+}
 
 
 def _print(finding: Finding) -> None:

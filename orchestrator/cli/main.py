@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from orchestrator.domain.errors import (
     SpawnRefused,
     Unavailable,
 )
+from orchestrator.telemetry import logging
 
 app = typer.Typer(
     name="orchestrator",
@@ -34,6 +36,11 @@ def main() -> None:
     """Run the command line; errors of ours are one line, never a traceback."""
     # Agents are imported from the folder one is in, as with `python -m` and Celery's own commands.
     sys.path.insert(0, str(Path.cwd()))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a terminal cannot show is spelled out; it is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    # Standard output is for results; commands that run things set this anew.
+    logging.configure("WARNING")
     try:
         app()
     except OrchestratorError as error:

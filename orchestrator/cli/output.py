@@ -35,7 +35,11 @@ COLOURS = {
 
 def as_json(value: Any) -> None:
     """Print one JSON value."""
-    line(json.dumps(value, indent=2, ensure_ascii=False))
+    line(json.dumps(value, indent=2, ensure_ascii=not _speaks_unicode()))
+
+
+def _speaks_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def line(text: str) -> None:
@@ -66,7 +70,7 @@ def instances(found: Sequence[Instance]) -> None:
             one.agent,
             state(one.state),
             one.reason or "",
-            one.session,
+            escape(one.session),
             str(one.attempt),
             f"{one.created_at:%Y-%m-%d %H:%M:%S}",
         )
@@ -94,7 +98,7 @@ def events(found: Sequence[Event]) -> None:
             state(one.to_state),
             one.reason or "",
             str(one.attempt),
-            one.worker or "",
+            escape(one.worker or ""),
         )
     out.print(table)
 

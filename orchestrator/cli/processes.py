@@ -15,6 +15,7 @@ from orchestrator.client.orchestrator import Orchestrator
 from orchestrator.config.settings import Settings
 from orchestrator.devstack.stack import Stack, StackOptions
 from orchestrator.domain.errors import ConfigurationError, InvalidRequest
+from orchestrator.domain.names import is_identifier
 from orchestrator.store import migrate as migrations
 from orchestrator.telemetry import logging
 
@@ -73,6 +74,8 @@ def worker(
     as_json: LogJSON = False,
 ) -> None:
     """Run agents until told to stop. Start as many of these, on as many machines, as needed."""
+    if not is_identifier(pool):
+        raise InvalidRequest("INVALID_NAME", f"{pool!r} cannot name a pool; see `--help`.")
     settings = _ready_settings(agents, as_json=as_json)
     if not settings.agents:
         raise ConfigurationError(
@@ -136,7 +139,7 @@ def _celery() -> Path:
 
 def _ready_settings(agents: list[str] | None, *, as_json: bool) -> Settings:
     settings = Settings.load(**({"agents": ",".join(agents)} if agents else {})).located()
-    logging.configure(settings.log_level, json=as_json or None)
+    logging.configure(settings.log_level, as_json=as_json or None)
     assert settings.database_url is not None
     migrations.require_current(settings.database_url)
     # The Celery application is made from the environment: it must see the same servers.

@@ -82,7 +82,7 @@ class Orchestrator:
         """
         request = SpawnRequest(
             agent=agent,
-            args=args or {},
+            args={} if args is None else args,
             session=session,
             tenant=tenant,
             priority=priority,
@@ -129,6 +129,11 @@ class Orchestrator:
             )
         if limit < 1:
             raise InvalidRequest("INVALID_LIMIT", f"The limit is {limit}; it must be at least 1.")
+        for name in (session, tenant, agent):
+            if name is not None and not name.isprintable():
+                raise InvalidRequest(
+                    "INVALID_FILTER", f"{name!r} cannot name anything: it is not printable."
+                )
         return self._deps.store.list(
             session=session, tenant=tenant, state=state, agent=agent, limit=limit
         )
@@ -138,6 +143,8 @@ class Orchestrator:
 
         Raises `InstanceNotFound` when neither exists.
         """
+        if not session_or_id.isprintable():
+            raise InstanceNotFound(session_or_id)
         members = self._deps.store.session_members(session_or_id)
         if not members:
             members = self._deps.store.subtree(_id_or_unknown(session_or_id))

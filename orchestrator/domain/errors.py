@@ -94,7 +94,7 @@ class InstanceNotFound(OrchestratorError):
     def __init__(self, instance_id: str) -> None:
         super().__init__(
             "INSTANCE_NOT_FOUND",
-            f"No instance has the id {instance_id}. `orchestrator list` shows those there are.",
+            f"No instance has the id {instance_id!r}. `orchestrator list` shows those there are.",
         )
         self.instance_id = instance_id
 

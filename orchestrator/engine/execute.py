@@ -9,16 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import structlog
-
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Run, Running, StopReason
 from orchestrator.store.store import Ending, Standing
+from orchestrator.telemetry.logging import get_logger
 
-log = structlog.get_logger("orchestrator.execute")
+log = get_logger("orchestrator.execute")
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,15 @@ import threading
 import time
 from collections.abc import Callable
 
-import structlog
-
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.lifecycle import State
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, abandon
 from orchestrator.engine.running import Run, StopReason
 from orchestrator.store.store import Standing
+from orchestrator.telemetry.logging import get_logger
 
-log = structlog.get_logger("orchestrator.heartbeat")
+log = get_logger("orchestrator.heartbeat")
 
 #: Seconds between looks at deadlines; a beat itself is sent only every `interval` seconds.
 TICK = 0.25

@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import structlog
-
 from orchestrator.domain.errors import Unavailable
+from orchestrator.telemetry.logging import get_logger
 
 T = TypeVar("T")
-log = structlog.get_logger("orchestrator.patience")
+log = get_logger("orchestrator.patience")
 
 #: Seconds for which something is tried again with a server that does not answer.
 PATIENCE = 60.0

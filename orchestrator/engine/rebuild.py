@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import uuid
 
-import structlog
-
 from orchestrator.domain.report import Report
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
+from orchestrator.telemetry.logging import get_logger
 
-log = structlog.get_logger("orchestrator.rebuild")
+log = get_logger("orchestrator.rebuild")
 
 PAGE = 500
 #: Seconds after which another process takes over from one that died while rebuilding.

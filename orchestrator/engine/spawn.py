@@ -10,8 +10,6 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 
-import structlog
-
 from orchestrator.domain.errors import (
     GateUnavailable,
     InvalidSpawn,
@@ -23,8 +21,9 @@ from orchestrator.domain.verdict import Decision, Refusal, Verdict
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.prepare import prepare
 from orchestrator.store import store
+from orchestrator.telemetry.logging import get_logger
 
-log = structlog.get_logger("orchestrator.spawn")
+log = get_logger("orchestrator.spawn")
 
 
 def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> str:

@@ -129,9 +129,10 @@ class Database:
     def _open(self) -> None:
         # A failed first connection must speak for itself, not as a pool timeout later.
         try:
-            self._pool.open()
+            psycopg.connect(self._url, connect_timeout=5).close()
         except psycopg.OperationalError as error:
             raise unavailable(error) from error
+        self._pool.open()
 
 
 def _has_been_spoken_to(connection: Connection) -> bool:

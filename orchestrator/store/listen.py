@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 
 import psycopg
-import structlog
 
 from orchestrator.store.database import to_libpq
 
-log = structlog.get_logger("orchestrator.listen")
+log = logging.getLogger("orchestrator.listen")
 
 #: Seconds between tries to connect, and between looks whether to go on.
 PATIENCE = 1.0
@@ -25,7 +25,7 @@ def notifications(url: str, channel: str, closed: threading.Event) -> Iterator[s
         try:
             yield from _connected(url, channel, closed)
         except psycopg.OperationalError as error:
-            log.warning("listen.disconnected", error=str(error).strip())
+            log.warning("listen.disconnected: %s", str(error).strip())
             closed.wait(PATIENCE)
 
 

@@ -11,8 +11,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
-from orchestrator.domain.errors import SchemaOutdated
+from orchestrator.domain.errors import InvalidRequest, SchemaOutdated
 from orchestrator.store.database import to_sqlalchemy, unavailable
 
 #: Any constant serves: two that migrate at the same time wait for each other on it.
@@ -68,7 +69,12 @@ def _run(url: str, action: Callable[[Config, str], None], revision: str) -> str:
         connection.commit()
         config = _config()
         config.attributes["connection"] = connection
-        action(config, revision)
+        try:
+            action(config, revision)
+        except CommandError as error:
+            raise InvalidRequest(
+                "UNKNOWN_REVISION", f"The schema cannot be taken to {revision!r}: {error}."
+            ) from None
         connection.commit()
         return MigrationContext.configure(connection).get_current_revision() or "base"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sqlalchemy import exc as sa_exc
 from orchestrator.domain.errors import InvalidSpawn, SchemaOutdated
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.lifecycle import State
+from orchestrator.domain.retry import RetryPolicy
 from orchestrator.store.database import Connection, Database, unavailable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
 from orchestrator.store.statements import statement
@@ -98,7 +100,7 @@ class Store:
 
     def record_within(self, connection: CallersConnection, new: NewInstance) -> bool:
         """Write the row inside the caller's own open transaction."""
-        values = {**_record_values(new), "retry": json.dumps(new.retry.to_dict())}
+        values = _record_values(new)
         try:
             recorded = connection.exec_driver_sql(statement(_record_name(new)), values).first()
         except sa_exc.DBAPIError as error:
@@ -318,7 +320,7 @@ def _record_values(new: NewInstance) -> dict[str, Any]:
         "root_id": new.root_id,
         "args": new.args,
         "timeout_seconds": new.timeout_seconds,
-        "retry": Jsonb(new.retry.to_dict()),
+        "retry": _retry_text(new.retry),
         "idempotency_key": new.idempotency_key,
     }
     if new.parent is not None:
@@ -344,6 +346,12 @@ class _tenant_guard:  # noqa: N801  # reads as a statement where it is used
             detail = error.diag.message_detail or ""
             fitting = (new for new in self._news if f"({new.session}, {new.tenant})" in detail)
             raise _another_tenant(next(fitting, self._news[0])) from error
+
+
+@functools.cache
+def _retry_text(policy: RetryPolicy) -> str:
+    """A policy as JSON text; there are few different ones."""
+    return json.dumps(policy.to_dict())
 
 
 def _callers_fault(new: NewInstance, error: sa_exc.DBAPIError) -> Exception:

@@ -5,19 +5,19 @@ A hint may be lost, so whoever waits for one also looks by itself from time to t
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import redis
-import structlog
 
 Callback = Callable[[str], None]
 
 #: Seconds between tries to be connected again.
 PAUSE = 0.5
 
-log = structlog.get_logger("orchestrator.notify")
+log = logging.getLogger("orchestrator.notify")
 
 
 class Notifier:
@@ -81,7 +81,7 @@ class Notifier:
         try:
             command(*channels)
         except redis.RedisError as error:
-            log.warning("notifier.unreachable", error=str(error))
+            log.warning("notifier.unreachable: %s", error)
 
     def _hear(self) -> None:
         while not self._closed.is_set():
@@ -90,7 +90,7 @@ class Notifier:
             except Exception as error:
                 # redis-py raises RuntimeError where it could never subscribe.
                 if not self._closed.wait(PAUSE):
-                    log.warning("notifier.unreachable", error=str(error))
+                    log.warning("notifier.unreachable: %s", error)
                     self._subscribe_again()
                 continue
             if message is not None and message["type"] == "message":

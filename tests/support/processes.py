@@ -75,6 +75,7 @@ class Programs:
         wait_until(
             lambda: ready.exists() or process.poll() is not None,
             f"{' '.join(command)} is ready",
+            seconds=60.0,
         )
         assert process.poll() is None, log.read_text()
         return program

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 
 
-def wait_until(fact: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+def wait_until(fact: Callable[[], object], what: str, seconds: float = 30.0) -> None:
     """Return as soon as `fact()` is true; fail with `what` when it never is."""
     deadline = time.monotonic() + seconds
     while not fact():

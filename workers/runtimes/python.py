@@ -10,8 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import structlog
-
 from orchestrator.agents.context import AsyncContext, Context
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.domain import payload
@@ -20,8 +18,9 @@ from orchestrator.domain.lifecycle import Reason
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Completed, Failed, Host, Outcome, outcome_of_stop
 from orchestrator.engine.running import Run, Stop, StopReason
+from orchestrator.telemetry.logging import get_logger
 
-log = structlog.get_logger("orchestrator.runtime")
+log = get_logger("orchestrator.runtime")
 
 #: Characters of a message and of a traceback that are recorded.
 LONGEST_MESSAGE = 2_000

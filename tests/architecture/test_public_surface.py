@@ -1,0 +1,124 @@
+"""What users may rely on is written down here, once; a change of it is a decision."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import orchestrator
+
+PUBLIC = [
+    "AgentCancelled",
+    "AgentFailed",
+    "AsyncContext",
+    "ConfigurationError",
+    "Context",
+    "Event",
+    "GateUnavailable",
+    "Handle",
+    "Instance",
+    "InstanceNotFound",
+    "InvalidRequest",
+    "InvalidSpawn",
+    "Limits",
+    "NonDeterministicAgent",
+    "Orchestrator",
+    "OrchestratorError",
+    "Priority",
+    "Reason",
+    "ResultPending",
+    "RetryPolicy",
+    "SchemaOutdated",
+    "Settings",
+    "SpawnRefused",
+    "SpawnRequest",
+    "State",
+    "StoreUnavailable",
+    "TreeNode",
+    "Unavailable",
+    "agent",
+]
+
+#: Public methods and properties of what users hold in their hands.
+METHODS = {
+    "AsyncContext": ["attempt", "check", "spawn", "wait"],
+    "Handle": ["cancel", "result", "status"],
+    "Orchestrator": [
+        "cancel",
+        "close",
+        "events",
+        "from_settings",
+        "get",
+        "handle",
+        "list",
+        "spawn",
+        "spawn_many",
+        "tree",
+    ],
+}
+#: Public only for the handles that they give out.
+BEHIND_HANDLES = {"wait_for", "status_of"}
+
+
+def test_the_surface_is_this_and_nothing_else() -> None:
+    assert orchestrator.__all__ == PUBLIC
+    assert all(hasattr(orchestrator, name) for name in PUBLIC)
+
+
+def test_nothing_else_looks_public() -> None:
+    """Submodules are there because Python puts them there; no other name is."""
+    found = {
+        name
+        for name, value in vars(orchestrator).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert found == set(PUBLIC)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods(name: str) -> None:
+    kind = getattr(orchestrator, name)
+    found = {method for method in vars(kind) if not method.startswith("_")} - BEHIND_HANDLES
+    assert sorted(found) == METHODS[name]
+
+
+def test_an_agents_context() -> None:
+    kind = orchestrator.Context
+    found = {method for method in vars(kind) if not method.startswith("_")} - BEHIND_HANDLES
+    properties = {"id", "agent", "session", "tenant", "depth", "attempt"}
+    assert found == properties | {"check", "spawn", "wait", "cancel"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_everything_public_is_explained(name: str) -> None:
+    value = getattr(orchestrator, name)
+    assert inspect.getdoc(value)
+    if inspect.isclass(value):
+        for method, member in inspect.getmembers(value, inspect.isfunction):
+            ours = member.__module__.startswith("orchestrator")
+            assert method.startswith("_") or not ours or inspect.getdoc(member), method
+
+
+def test_spawn_takes_what_the_contract_names() -> None:
+    expected = [
+        "self",
+        "agent",
+        "args",
+        "session",
+        "tenant",
+        "priority",
+        "idempotency_key",
+        "timeout",
+        "on_limit",
+        "pool",
+        "connection",
+    ]
+    parameters = inspect.signature(orchestrator.Orchestrator.spawn).parameters
+    assert list(parameters) == expected
+    assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in expected[3:])
+
+
+def test_the_decorator_takes_what_the_contract_names() -> None:
+    parameters = list(inspect.signature(orchestrator.agent).parameters)
+    assert parameters == ["name", "retry", "timeout", "pool", "resources"]

@@ -1,0 +1,212 @@
+"""Every command: `--help` explains it, `--json` is one value, plain output tells the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from orchestrator.cli.main import app
+from orchestrator.config.settings import Settings
+from orchestrator.domain.instance import SpawnRequest
+from orchestrator.domain.lifecycle import State
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.spawn import spawn
+from orchestrator.store import migrate
+from orchestrator.store.store import Ending
+from tests.cli.conftest import Command
+from tests.support.make import parent_of, spawn_of
+from tests.support.waiting import wait_until
+
+
+def _group() -> TyperGroup:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group
+
+
+NAMES = sorted(_group().commands)
+
+
+def value(command: Command, *arguments: str) -> Any:
+    """What a command answers with `--json`."""
+    ran = command(*arguments, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    return json.loads(ran.out)
+
+
+def text(command: Command, *arguments: str) -> str:
+    """What a command tells a person."""
+    ran = command(*arguments)
+    assert (ran.code, ran.err) == (0, "")
+    return ran.out
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(command: Command, name: str, option: str) -> None:
+    ran = command(name, option)
+    assert (ran.code, ran.err) == (0, "")
+    assert f"orchestrator {name}" in ran.out
+
+
+def test_help_of_all(command: Command) -> None:
+    ran = command("--help")
+    assert ran.code == 0
+    assert all(name in ran.out for name in NAMES)
+    assert command().code == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_speaks_json(name: str) -> None:
+    options = {option for param in _group().commands[name].params for option in param.opts}
+    assert "--json" in options
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_and_option_is_explained(name: str) -> None:
+    command = _group().commands[name]
+    assert command.help
+    for param in command.params:
+        assert getattr(param, "help", None) or param.name == "instance_id", param.name
+
+
+@pytest.fixture
+def one(deps: Deps) -> str:
+    """A root with an odd name that has completed; its child was cancelled."""
+    root = spawn(deps, SpawnRequest("echo", {"[b]": "[/x]"}, session="[/s]", tenant="t 漢"))
+    parent = deps.store.begin(root, 1, "worker-1")
+    assert parent is not None
+    child = spawn_of(parent_of(parent), agent="add", args='{"a": 1}')
+    deps.store.record(child)
+    deps.store.settle(root, 1, Ending(State.COMPLETED, result='{"[b]": ["[/x]", 1]}'))
+    return root
+
+
+def test_spawn_answers_the_id(command: Command, deps: Deps) -> None:
+    answer = value(command, "spawn", "add", '{"a": 1}', "--tenant", "t", "--priority", "high")
+    row = deps.store.get(answer["id"])
+    assert row is not None
+    assert (row.tenant, row.priority.label, row.args) == ("t", "high", {"a": 1})
+    shown = text(command, "spawn", "add", '{"a": 1}')
+    assert deps.store.get(shown.strip()) is not None
+
+
+def test_spawn_hands_every_option_on(command: Command, deps: Deps) -> None:
+    options = {
+        "--session": "s",
+        "--tenant": "t",
+        "--priority": "low",
+        "--timeout": "5.5",
+        "--idempotency-key": "k",
+        "--pool": "gpu",
+    }
+    flat = [part for pair in options.items() for part in pair]
+    first = value(command, "spawn", "add", '{"a": 1}', *flat)["id"]
+    row = deps.store.get(first)
+    assert row is not None
+    assert (row.session, row.pool, row.timeout_seconds) == ("s", "gpu", 5.5)
+    assert value(command, "spawn", "add", '{"a": 1}', *flat)["id"] == first
+
+
+def test_spawn_waits_for_the_result(command: Command, deps: Deps, one: str) -> None:
+    """The instance has ended already: its key leads to it."""
+    first = spawn(deps, SpawnRequest("add", {"a": 1}, idempotency_key="k"))
+    deps.store.begin(first, 1, "w")
+    deps.store.settle(first, 1, Ending(State.COMPLETED, result='{"sum": [2, "漢"]}'))
+    arguments = ("spawn", "add", '{"a": 1}', "--idempotency-key", "k", "--wait", "5")
+    assert value(command, *arguments) == {"id": first, "result": {"sum": [2, "漢"]}}
+    assert json.loads(text(command, *arguments)) == {"sum": [2, "漢"]}
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [(State.FAILED, "AGENT_ERROR"), (State.CANCELLED, "CANCELLED")]
+)
+def test_an_instance_that_ended_otherwise_is_exit_code_1(
+    command: Command, deps: Deps, state: State, code: str
+) -> None:
+    first = spawn(deps, SpawnRequest("add", {"a": 1}, idempotency_key="k"))
+    deps.store.begin(first, 1, "w")
+    deps.store.settle(first, 1, Ending(state, code))
+    ran = command("spawn", "add", '{"a": 1}', "--idempotency-key", "k", "--wait", "5", "--json")
+    assert (ran.code, ran.out) == (1, "")
+    assert json.loads(ran.err)["error"]["code"] == code
+
+
+def test_impatience_is_exit_code_1_and_names_the_instance(command: Command, deps: Deps) -> None:
+    ran = command("spawn", "add", '{"a": 1}', "--wait", "0.01", "--json")
+    assert (ran.code, ran.out) == (1, "")
+    error = json.loads(ran.err)["error"]
+    assert (error["code"], error["retryable"]) == ("RESULT_PENDING", True)
+    [row] = deps.store.list()
+    assert row.id in error["message"]
+
+
+def test_show(command: Command, one: str) -> None:
+    shown = value(command, "show", one)
+    assert (shown["id"], shown["state"], shown["result"]) == (
+        one,
+        "completed",
+        {"[b]": ["[/x]", 1]},
+    )
+    plain = text(command, "show", one)
+    for word in (one, "completed", "[/s]", "t 漢", '{"[b]": ["[/x]", 1]}', "worker-1"):
+        assert word in plain
+
+
+def test_list(command: Command, one: str) -> None:
+    everything = value(command, "list")
+    assert [row["agent"] for row in everything] == ["add", "echo"]
+    assert value(command, "list", "--state", "completed")[0]["id"] == one
+    assert value(command, "list", "--limit", "1") == everything[:1]
+    assert value(command, "list", "--agent", "nobody") == []
+    assert value(command, "list", "--session", "[/s]", "--tenant", "t 漢") == everything
+    plain = text(command, "list")
+    assert len(plain.splitlines()) == 3
+    for word in (one, "echo", "completed", "PARENT_ENDED", "[/s]"):
+        assert word in plain
+
+
+def test_tree(command: Command, one: str) -> None:
+    for name in (one, "[/s]"):
+        [tree] = value(command, "tree", name)
+        assert tree["id"] == one
+        assert [child["state"] for child in tree["children"]] == ["cancelled"]
+        plain = text(command, "tree", name)
+        assert one in plain
+        assert "PARENT_ENDED" in plain
+
+
+def test_events(command: Command, one: str) -> None:
+    trail = value(command, "events", one)
+    assert [event["to_state"] for event in trail] == ["queued", "running", "completed"]
+    assert trail[1]["worker"] == "worker-1"
+    assert "worker-1" in text(command, "events", one)
+
+
+def test_cancel(command: Command, deps: Deps) -> None:
+    live = spawn(deps, SpawnRequest("add", {"a": 1}))
+    other = spawn(deps, SpawnRequest("add", {"a": 1}))
+    assert value(command, "cancel", live) == {"cancelled": [live]}
+    assert value(command, "cancel", live) == {"cancelled": []}
+    assert text(command, "cancel", other).strip() == "1 cancelled"
+    assert "had ended" in text(command, "cancel", other)
+
+
+def test_migrate(command: Command, settings: Settings) -> None:
+    assert value(command, "migrate") == {"revision": migrate.head()}
+    assert value(command, "migrate", "base", "--down") == {"revision": "base"}
+    assert settings.database_url is not None
+    assert migrate.current(settings.database_url) is None
+    assert migrate.head() in text(command, "migrate")
+
+
+def test_a_dispatched_instance_is_shown_as_queued(command: Command, deps: Deps) -> None:
+    """PostgreSQL knows no `dispatched`; the reference says so."""
+    deps.gate.heartbeat("w", "default", 1, [])
+    one = spawn(deps, SpawnRequest("add", {"a": 1}))
+    wait_until(lambda: deps.gate.glance(one).place == "dispatched", "it was handed out")
+    assert value(command, "show", one)["state"] == "queued"
