@@ -11,6 +11,7 @@ import redis
 from orchestrator.admission.caller import ScriptCaller
 from orchestrator.admission.keys import key, queue_name
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
+from orchestrator.domain.errors import GateUnavailable
 from orchestrator.domain.instance import Instance, NewInstance
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Verdict
@@ -237,7 +238,7 @@ class Gate(ScriptCaller):
         """A setting of the server; None where it does not tell (managed ones often do not)."""
         try:
             value = self._call(self.redis.config_get, name).get(name)
-        except redis.ResponseError:
+        except (redis.ResponseError, GateUnavailable):
             return None
         return None if value is None else str(value)
 

@@ -16,7 +16,7 @@ from orchestrator.devstack.ports import free_port
 from orchestrator.domain.instance import SpawnRequest
 from orchestrator.domain.lifecycle import State
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.spawn import spawn
+from orchestrator.engine.spawn import spawn, spawn_many
 from orchestrator.store.store import Ending
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
@@ -100,8 +100,7 @@ def test_a_worker_of_an_impossible_pool_does_not_start(settings: Settings) -> No
 
 def test_a_reader_that_leaves_early_is_no_traceback(settings: Settings, deps: Deps) -> None:
     """`orchestrator list | head -1`."""
-    for number in range(300):
-        spawn(deps, SpawnRequest("add", {"a": number}))
+    spawn_many(deps, [SpawnRequest("add", {"a": number}) for number in range(300)])
     process = start("list", "--limit", "300", "--json")
     assert process.stdout is not None
     assert process.stderr is not None
@@ -116,10 +115,11 @@ def test_a_reader_that_leaves_early_is_no_traceback(settings: Settings, deps: De
 
 def test_a_terminal_without_unicode_is_no_traceback(settings: Settings, deps: Deps) -> None:
     one = spawn(deps, SpawnRequest("echo", {"name": "漢"}, session="漢 s"))
-    for arguments in (("list",), ("tree", one), ("show", one), ("show", one, "--json")):
+    for arguments in (("tree", one), ("show", one, "--json")):
         exit_code, out, err = run(*arguments, PYTHONIOENCODING="ascii", LC_ALL="C")
         assert (exit_code, err) == (0, "")
         assert one in out
+    assert json.loads(out)["session"] == "漢 s"
 
 
 def test_the_working_folder_is_where_agents_are_looked_for(

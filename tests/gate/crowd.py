@@ -119,14 +119,11 @@ class Participant:
         self._count = 0
         self._running: list[tuple[str, int]] = []
         self._waiting: list[tuple[str, int]] = []
-        self._known: dict[str, NewInstance] = {}
 
     def do_something(self) -> None:
         """One operation, and a look at all limits."""
-        what: Callable[[], None] = self._random.choice(
-            [self._spawn, self._spawn, self._spawn, self._begin, self._begin, self._end]
-            + [self._end, self._hand_back, self._wait, self._go_on, self._beat]
-        )
+        common, rare = (self._spawn, self._begin, self._end), (self._hand_back, self._beat)
+        what = self._random.choice([*common, *common, self._wait, self._go_on, *rare])
         what()
         self.report.done[what.__name__] += 1
         self.report.faults += watch(self._gate)
@@ -166,8 +163,8 @@ class Participant:
     def _hand_back(self) -> None:
         if running := self._pop(self._running):
             one, attempt = running
-            fields = self._gate.redis.hgetall(key(GATE, "instance", one))
-            self._gate.requeue(row_of(_spawn_like(one, fields), State.QUEUED, attempt), attempt)
+            row = row_of(spawn_like(self._gate, one), State.QUEUED, attempt)
+            self._gate.requeue(row, attempt)
 
     def _wait(self) -> None:
         if running := self._pop(self._running):
@@ -199,7 +196,9 @@ def watch(gate: Gate) -> list[str]:
     return cast(list[str], gate.redis.eval(_WATCH, 1, "{" + GATE + "}", longest))
 
 
-def _spawn_like(one: str, fields: dict[str, str]) -> NewInstance:
+def spawn_like(gate: Gate, one: str) -> NewInstance:
+    """The spawn that the gate knows under this id; another process may have made it."""
+    fields = cast(dict[str, Any], gate.redis.hgetall(key(GATE, "instance", one)))
     labels = {name: fields[name] for name in ("session", "tenant", "pool", "agent")}
     return spawn_of(id=one, priority=Priority(int(fields["priority"])), **labels)
 
