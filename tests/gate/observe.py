@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, cast
 
 import redis
 
-from orchestrator.admission.keys import key
+from orchestrator.admission import keys
 from tests.support.gate_model import GateModel, Item
+
+#: The names are asked for a million times.
+key = cache(keys.key)
 
 #: What a key holds: a string, a set, a hash or the scores of a sorted set, a list.
 Value = str | set[str] | dict[str, str] | dict[str, float] | list[str]
@@ -69,22 +73,22 @@ def _value(kind: str, value: list[str]) -> Value:
 
 def expected(gate: str, model: GateModel) -> Dump:
     """The keys that the model's state stands for, without those that only speed things up."""
-    keys: defaultdict[str, Any] = defaultdict(dict)
+    wanted: defaultdict[str, Any] = defaultdict(dict)
     for item in model.items.values():
-        keys[key(gate, "instance", item.id)] = _hash(item)
+        wanted[key(gate, "instance", item.id)] = _hash(item)
         for name, score in _places(gate, item):
-            keys[name][item.id] = float(score)
+            wanted[name][item.id] = float(score)
         if item.holds:
             for name in slot_sets(gate, item):
-                keys[name] = {*keys[name], item.id}
+                wanted[name] = {*wanted[name], item.id}
     for worker, until in model.alive.items():
-        keys[key(gate, "workers")][worker] = float(until)
+        wanted[key(gate, "workers")][worker] = float(until)
     for worker, offer in model.offers.items():
-        keys[key(gate, "worker", worker)] = {pool: str(count) for pool, count in offer.items()}
-    keys[key(gate, "config")] = {name: str(value) for name, value in model.config.items()}
-    keys[key(gate, "refusals")] = {code: str(count) for code, count in model.refusals.items()}
-    keys[key(gate, "sequence")] = str(model.arrivals) if model.arrivals else ""
-    return {name: value for name, value in keys.items() if value}
+        wanted[key(gate, "worker", worker)] = {pool: str(count) for pool, count in offer.items()}
+    wanted[key(gate, "config")] = {name: str(value) for name, value in model.config.items()}
+    wanted[key(gate, "refusals")] = {code: str(count) for code, count in model.refusals.items()}
+    wanted[key(gate, "sequence")] = str(model.arrivals) if model.arrivals else ""
+    return {name: value for name, value in wanted.items() if value}
 
 
 def _hash(item: Item) -> dict[str, str]:

@@ -15,7 +15,7 @@ from tests.gate.machine import check
 from tests.gate.traced import TracedGate, probed_library
 
 SETTINGS = settings(
-    max_examples=100,
+    max_examples=80,
     stateful_step_count=50,
     # The same examples at every run: a fault is found by whoever made it.
     derandomize=True,

@@ -3,7 +3,7 @@
 -- KEYS    gate
 -- ARGV    id attempt
 -- REPLY   nothing
--- USES    now ready entry drop pump
+-- USES    now ready entry drop
 local entry = load(id)
 if entry and entry.place == 'expired' and entry.attempt == tonumber(attempt) then
   drop(id, entry)

@@ -1,4 +1,4 @@
--- USES entry slots park
+-- USES slots park
 -- leave: take an instance from wherever it is, keeping what is known of it.
 -- drop: and forget it.
 local function leave(id, entry)
