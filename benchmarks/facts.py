@@ -23,7 +23,7 @@ def machine() -> dict[str, str]:
     return {
         "processors": f"{_usable_processors()} x {_processor()}",
         "memory": f"{_memory_gib():.0f} GiB",
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }

@@ -32,9 +32,9 @@ class Plan:
 QUICK = Plan(
     "quick",
     client_rounds=4,
-    client_calls=60,
+    client_calls=50,
     idle_rounds=3,
-    idle_starts=30,
+    idle_starts=40,
     load_rounds=2,
     load_starts=60,
     flood_rounds=2,

@@ -61,6 +61,7 @@ def measure_at_load(stage: Stage, samples: Samples) -> None:
     for name, starter in variants:
         for _ in range(stage.plan.busy):
             starter("occupy", until=until[name])
+        _one_by_one(stage, starter, 5)  # all of them have begun when these have
     for name, starter in in_turns(variants, stage.plan.load_rounds):
         samples.add(f"load.{name}", _at_rate(stage, starter))
     for name, _ in variants:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 
 import workers
 from orchestrator.cli import main
+from orchestrator.devstack import EmbeddedServers
+from tests.store.databases import database, empty, url_of
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,20 @@ def unconfigured() -> Iterator[None]:
     """Logging as a new process has it."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module")
+def shared(run_servers: EmbeddedServers) -> Iterator[psycopg.Connection]:
+    """A migrated database that the tests of one file share."""
+    with (
+        database(run_servers, "template_ours") as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        yield connection
+
+
+@pytest.fixture
+def database_url(shared: psycopg.Connection) -> str:
+    """The same database, without any rows."""
+    empty(shared)
+    return url_of(shared)

@@ -11,10 +11,12 @@ import pytest
 from orchestrator import bootstrap
 from orchestrator.agents.registry import REGISTRY, Registry
 from orchestrator.config.settings import Settings
+from orchestrator.devstack import EmbeddedServers
 from orchestrator.engine import rebuild
 from orchestrator.engine.catalogue import Catalogue
 from orchestrator.engine.deps import Deps
 from tests.engine.bench import CLOCK, DISPATCH, LEASE, WIDE, Bench
+from tests.store.databases import database, empty, url_of
 
 
 @pytest.fixture
@@ -54,8 +56,24 @@ def bench(deps: Deps, registry: Registry) -> Bench:
     return bench
 
 
-@pytest.fixture
-def sql(database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection for what the store cannot be asked; each statement commits by itself."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+@pytest.fixture(scope="module")
+def shared(run_servers: EmbeddedServers) -> Iterator[psycopg.Connection]:
+    """A migrated database that the tests of one file share."""
+    with (
+        database(run_servers, "template_ours") as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
         yield connection
+
+
+@pytest.fixture
+def sql(shared: psycopg.Connection) -> psycopg.Connection:
+    """For what the store cannot be asked; each statement commits by itself. No rows at first."""
+    empty(shared)
+    return shared
+
+
+@pytest.fixture
+def database_url(sql: psycopg.Connection) -> str:
+    """The same database, without any rows."""
+    return url_of(sql)

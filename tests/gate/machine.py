@@ -36,7 +36,7 @@ Home = tuple[str, str]
 POOLS = ("p", "q")
 WORKERS = ("w1", "w2")
 
-homes = st.sampled_from(HOMES)
+homes = st.sampled_from([*HOMES, HOMES[0], HOMES[0]])
 pools = st.sampled_from(POOLS)
 workers = st.sampled_from(WORKERS)
 priorities = st.sampled_from([Priority.CRITICAL, Priority.NORMAL, Priority.BACKGROUND])
@@ -51,14 +51,14 @@ capacities = st.sampled_from([6, 6, 4, 2, 0])
 ACTIONS = {
     "spawn": 4,
     "check_in": 3,
-    "repeat_check_in": 1,
+    "repeat_check_in": 2,
     "follow": 2,
     "withdraw": 2,
     "release": 3,
     "requeue": 2,
     "suspend": 3,
     "resume": 2,
-    "cancel": 2,
+    "cancel": 3,
     "beat": 3,
     "odd_beat": 1,
     "leave": 1,
@@ -138,7 +138,8 @@ class GateMachine(RuleBasedStateMachine):
 
     def _release(self) -> None:
         """An attempt has ended."""
-        known = self._pick("dispatched")
+        kinds = ["dispatched", "dispatched", "expired", "resuming"]
+        known = self._pick(self._draw(st.sampled_from(kinds)))
         self.twins.act(self.gate.release, known.id, self._attempt(known))
 
     def _requeue(self) -> None:
@@ -160,7 +161,7 @@ class GateMachine(RuleBasedStateMachine):
 
     def _cancel(self) -> None:
         """Some end early."""
-        kinds = st.sampled_from(["admitted", "dispatched", "queued", "on a thread"])
+        kinds = st.sampled_from(["admitted", "dispatched", "queued", "resuming"])
         ids = {self._pick(self._draw(kinds)).id for _ in range(self._draw(st.integers(1, 2)))}
         self.twins.act(self.gate.cancel, sorted(ids))
 
@@ -311,11 +312,12 @@ class GateMachine(RuleBasedStateMachine):
 
 def _kinds(item: Item) -> set[str]:
     """What an instance may be picked for."""
-    return {
-        item.place,
-        "on a thread" if item.thread else "",
-        "to be stopped" if item.stop else "",
-    } - {""}
+    kinds = {item.place}
+    if item.place == "queued" and item.thread:
+        kinds.add("resuming")
+    if item.stop:
+        kinds.add("to be stopped")
+    return kinds
 
 
 def check(gate: TracedGate, settings: hypothesis_settings) -> None:
