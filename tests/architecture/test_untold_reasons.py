@@ -6,9 +6,6 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from tests.architecture.sources import (
     ALL,
@@ -22,26 +19,30 @@ from tests.architecture.sources import (
     tree_of,
 )
 
-each_file = pytest.mark.parametrize("path", python_files(*ALL), ids=name_of)
-each_module = pytest.mark.parametrize("path", python_files(*PACKAGES), ids=name_of)
+FILES = python_files(*ALL)
+TESTS = python_files("tests")
+LUA = ROOT / "orchestrator/admission/lua"
 
 MOST_LINES = 400
-#: Written by hand for people to read from top to bottom; each is one table or one model.
+#: One model or one table each, which people read from top to bottom.
 LONGER = ("tests/support/gate_model.py", "tests/gate/machine.py")
 
 
-@each_file
-def test_a_module_says_what_it_is(path: Path) -> None:
-    if path.read_text().strip():
-        assert ast.get_docstring(tree_of(path))
+def test_a_module_says_what_it_is() -> None:
+    silent = [
+        name_of(path)
+        for path in FILES
+        if path.read_text().strip() and not ast.get_docstring(tree_of(path))
+    ]
+    assert silent == []
 
 
-@each_module
-def test_everything_that_others_use_is_explained(path: Path) -> None:
+def test_what_others_use_is_explained() -> None:
     unexplained = [
-        node.name
+        f"{name_of(path)}: {node.name}"
+        for path in python_files(*PACKAGES)
         for node in _public(tree_of(path))
-        if not ast.get_docstring(node) and not _overrides(node)
+        if not ast.get_docstring(node) and not _explained_elsewhere(node)
     ]
     assert unexplained == []
 
@@ -57,24 +58,25 @@ def _public(node: ast.Module | ast.ClassDef) -> Iterator[Definition]:
                 yield from _public(inner)
 
 
-def _overrides(node: Definition) -> bool:
-    """Explained elsewhere: at the first declaration, at the first of several signatures."""
+def _explained_elsewhere(node: Definition) -> bool:
+    """At the first declaration, or at the last of several signatures."""
     decorators = {ast.unparse(one) for one in node.decorator_list}
     return "overload" in decorators or node.name in {"upgrade", "downgrade", "to_dict"}
 
 
-@each_file
-def test_a_file_fits_a_head(path: Path) -> None:
-    if not inside(path, *LONGER):
-        assert len(path.read_text().splitlines()) <= MOST_LINES
-
-
-PAGES = sorted(path for kind in ("lua", "sql") for path in (ROOT / PACKAGES[0]).rglob(f"*.{kind}"))
-
-
-@pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_a_page_of_lua_or_sql_fits_a_head_too(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 150
+def test_a_file_fits_a_head() -> None:
+    long = {
+        name_of(path): lines
+        for path in FILES
+        if (lines := len(path.read_text().splitlines())) > MOST_LINES and not inside(path, *LONGER)
+    }
+    pages = [path for kind in ("lua", "sql") for path in (ROOT / PACKAGES[0]).rglob(f"*.{kind}")]
+    long |= {
+        name_of(path): lines
+        for path in pages
+        if (lines := len(path.read_text().splitlines())) > 150
+    }
+    assert long == {}
 
 
 _SILENCED = re.compile(
@@ -82,13 +84,16 @@ _SILENCED = re.compile(
 )
 
 
-@each_file
-def test_every_silenced_rule_has_its_name_and_a_reason(path: Path) -> None:
-    for line, comment in comments(path):
-        found = _SILENCED.search(comment)
-        if found:
-            assert found[2], f"line {line} silences every rule"
-            assert re.match(r"\s+# \w.{5,}", found[3]), f"line {line} gives no reason"
+def test_every_silenced_rule_has_its_name_and_a_reason() -> None:
+    found = [
+        (f"{name_of(path)}:{line}", silenced[2], silenced[3])
+        for path in FILES
+        for line, comment in comments(path)
+        if (silenced := _SILENCED.search(comment))
+    ]
+    assert found
+    assert [place for place, rule, _ in found if not rule] == []
+    assert [place for place, _, why in found if not re.match(r"\s+# \w.{5,}", why)] == []
 
 
 def test_every_rule_that_is_off_for_all_has_a_reason() -> None:
@@ -102,16 +107,25 @@ def test_every_rule_that_is_off_for_all_has_a_reason() -> None:
 MAY_SLEEP = ("tests/support/waiting.py", "tests/support/agents.py")
 
 
-@pytest.mark.parametrize("path", python_files("tests"), ids=name_of)
-def test_no_test_sleeps(path: Path) -> None:
-    if not inside(path, *MAY_SLEEP):
-        assert [found for found in calls(path) if found[1].endswith("sleep")] == []
+def test_no_test_sleeps() -> None:
+    sleeping = [
+        f"{name_of(path)}:{line}"
+        for path in TESTS
+        for line, name in calls(path)
+        if name.endswith("sleep") and not inside(path, *MAY_SLEEP)
+    ]
+    assert sleeping == []
 
 
-@pytest.mark.parametrize("path", python_files("tests"), ids=name_of)
-def test_no_test_is_skipped(path: Path) -> None:
+def test_no_test_is_skipped() -> None:
     marks = re.compile(r"pytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b")
-    assert [line for line, name in calls(path) if marks.match(name)] == []
+    skipped = [
+        f"{name_of(path)}:{line}"
+        for path in TESTS
+        for line, name in calls(path)
+        if marks.match(name)
+    ]
+    assert skipped == []
 
 
 def test_the_lock_file_names_no_address_and_pins_by_hash() -> None:
@@ -131,11 +145,8 @@ def test_what_is_needed_is_locked() -> None:
     needed = [*project["dependencies"]]
     for extra in project["optional-dependencies"].values():
         needed += extra
-    locked = {
-        _plain(line.partition("==")[0])
-        for line in (ROOT / "requirements.lock").read_text().splitlines()
-        if "==" in line
-    }
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    locked = {_plain(line.partition("==")[0]) for line in lock if "==" in line}
     assert {_plain(re.split(r"[\[<>=]", one)[0]) for one in needed} <= locked
 
 
@@ -143,39 +154,38 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
 
 
-LUA = ROOT / "orchestrator/admission/lua"
+def _header(text: str) -> str:
+    found = re.match(r"(--.*\n)+", text)
+    return found[0] if found else ""
 
 
-@pytest.mark.parametrize("path", sorted(LUA.glob("*.lua")), ids=name_of)
-def test_a_verbs_header_is_its_contract(path: Path) -> None:
-    header = re.match(r"(--.*\n)+", path.read_text())
-    assert header
-    assert header[0].startswith(f"-- {path.stem}: ")
-    assert re.search(r"^-- KEYS    gate$", header[0], re.M)
-    assert re.search(r"^-- REPLY   \S", header[0], re.M)
-    if "ARGV" in re.sub(r"--.*", "", path.read_text()):
-        raise AssertionError("arguments are bound to names by the header")
+def test_a_verbs_header_is_its_contract() -> None:
+    for path in LUA.glob("*.lua"):
+        header = _header(path.read_text())
+        assert header.startswith(f"-- {path.stem}: "), name_of(path)
+        assert re.search(r"^-- KEYS    gate$", header, re.MULTILINE), name_of(path)
+        assert re.search(r"^-- REPLY   \S", header, re.MULTILINE), name_of(path)
+        code = re.sub(r"--.*", "", path.read_text())
+        assert "ARGV" not in code, f"{name_of(path)}: the header binds arguments to names"
 
 
-@pytest.mark.parametrize("path", sorted(LUA.glob("lib/*.lua")), ids=name_of)
-def test_a_piece_says_what_it_gives(path: Path) -> None:
+def test_a_piece_says_what_it_gives() -> None:
     """Its name, or those of the functions in it, with a sentence each."""
-    header = re.match(r"(--.*\n)+", path.read_text())
-    assert header
-    functions = re.findall(r"^local function (\w+)", path.read_text(), re.M)
-    named = re.findall(r"^-- (\w+): ", header[0], re.M)
-    assert named
-    assert set(named) <= {path.stem, *functions}
+    for path in LUA.glob("lib/*.lua"):
+        functions = re.findall(r"^local function (\w+)", path.read_text(), re.MULTILINE)
+        named = re.findall(r"^-- (\w+): ", _header(path.read_text()), re.MULTILINE)
+        assert named, name_of(path)
+        assert set(named) <= {path.stem, *functions}, name_of(path)
 
 
-@pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=name_of)
-def test_lua_sets_no_globals(path: Path) -> None:
+def test_lua_sets_no_globals() -> None:
     """A script's global would be everybody's; the server refuses it, at some later time."""
-    code = re.sub(r"--.*", "", path.read_text())
-    assert re.findall(r"^function ", code, re.M) == []
-    assigned = set(re.findall(r"^(\w+) = ", code, re.M))
-    header = re.search(r"-- ARGV +(.*)", path.read_text())
-    arguments = set(header[1].split()) if header else set()
-    local = set(re.findall(r"\blocal (?:function )?([\w, ]+)", code))
-    known = {name.strip() for group in local for name in group.split(",")}
-    assert assigned <= arguments | known
+    for path in LUA.rglob("*.lua"):
+        code = re.sub(r"--.*", "", path.read_text())
+        assert re.findall(r"^function ", code, re.MULTILINE) == [], name_of(path)
+        header = re.search(r"-- ARGV +(.*)", path.read_text())
+        arguments = header[1].split() if header else []
+        local = re.findall(r"\blocal (?:function )?([\w, ]+)", code)
+        known = {name.strip() for group in local for name in group.split(",")}
+        assigned = set(re.findall(r"^(\w+) = ", code, re.MULTILINE))
+        assert assigned <= known.union(arguments), name_of(path)

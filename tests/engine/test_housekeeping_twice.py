@@ -33,7 +33,7 @@ def beats(wide: Settings, bench: Bench) -> Iterator[list[Deps]]:
 
 def at_once(beats: list[Deps], job: Callable[[Deps], Report]) -> list[Report]:
     """The reports of all, begun at the same moment."""
-    barrier = Barrier(len(beats))
+    barrier = Barrier(len(beats), timeout=20)
 
     def begin(deps: Deps) -> Report:
         deps.store.clock()  # connected before the start

@@ -15,8 +15,8 @@ from tests.gate.machine import check
 from tests.gate.traced import TracedGate, probed_library
 
 SETTINGS = settings(
-    max_examples=80,
-    stateful_step_count=50,
+    max_examples=55,
+    stateful_step_count=80,
     # The same examples at every run: a fault is found by whoever made it.
     derandomize=True,
     # To shrink takes minutes. What is printed shows every call, so that it is not needed.

@@ -157,7 +157,7 @@ def test_a_whole_pool_that_died_while_idle_is_replaced_silently(
     store: Store, sql: psycopg.Connection
 ) -> None:
     """As after a restart of the server: the next call must not meet one dead one after another."""
-    together = threading.Barrier(8)
+    together = threading.Barrier(8, timeout=20)
 
     def hold() -> None:
         with store.database.connection():

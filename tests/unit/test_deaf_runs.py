@@ -129,7 +129,7 @@ def test_code_is_broken_into_only_once_and_only_while_inside(run: Run) -> None:
 
 def test_only_one_may_write_the_end(run: Run) -> None:
     winners: list[bool] = []
-    barrier = threading.Barrier(8)
+    barrier = threading.Barrier(8, timeout=20)
 
     def race() -> None:
         barrier.wait()

@@ -107,7 +107,7 @@ def test_a_failing_look_is_the_callers_and_is_repeated() -> None:
 def test_many_threads_look_once() -> None:
     recorded = Recorded(AgentSpec("add"))
     known = Catalogue({}, recorded)
-    barrier = threading.Barrier(8)
+    barrier = threading.Barrier(8, timeout=20)
 
     def look() -> None:
         barrier.wait()
