@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import structlog
 from rich.console import Console
 
 from benchmarks import agents as agents  # registers them in this process too
@@ -40,7 +39,6 @@ def main() -> None:
 
 def measure(plan: Plan, say: Callable[[str], None]) -> Report:
     """One run on servers and workers of its own."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))  # warnings only
     machine, began, at = facts.machine(), time.monotonic(), datetime.now(UTC)
     samples = Samples()
     with stage(plan, lambda name, detail: say(f"{name} {detail}")) as measured:

@@ -29,7 +29,7 @@ def measure(stage: Stage, samples: Samples) -> None:
         "CREATE TABLE floor (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text)"
     )
     parts = (_floor, _publish, _spawn, _batches, _verbs)
-    for part in (_floor, _publish, _spawn, _batches, _verbs):
+    for part in parts:
         part(stage, Samples())  # the first calls connect, load scripts and fill caches
     for part in in_turns(parts, stage.plan.client_rounds):
         part(stage, samples)

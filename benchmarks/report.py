@@ -15,7 +15,9 @@ from benchmarks.results import Aim, Line, Table, aims, tables
 from benchmarks.samples import Samples, Series
 
 RESULTS = Path(__file__).parent / "results"
-_COLUMNS = ("p50 ms", "p95 ms", "p99 ms", "per second", "beside (times as long)")
+_COLUMNS = ("p50 ms", "p95 ms", "p99 ms", "per second", "beside")
+#: Samples without which nothing is said about the slowest ones.
+_ENOUGH = 100
 
 
 @dataclass(frozen=True)
@@ -107,18 +109,17 @@ def _ms(seconds: float) -> float:
 
 
 def _cells(line: Line) -> list[str]:
-    few = len(line.series.samples) < 100
-    shares = (0.5, 0.95, 0.99)
-    times = [f"{line.series.percentile(share) * 1000:.2f}" for share in shares]
+    tail = [0.95, 0.99] if len(line.series.samples) >= _ENOUGH else [None, None]
     return [
         line.what,
-        *(
-            time if not few or share == 0.5 else ""
-            for time, share in zip(times, shares, strict=True)
-        ),
+        *("" if share is None else _time(line, share) for share in (0.5, *tail)),
         "" if line.per_second is None else f"{line.per_second:,.0f}",
-        ", ".join(f"{value:.2f} x {other}" for other, value in line.ratios),
+        line.beside,
     ]
+
+
+def _time(line: Line, share: float) -> str:
+    return f"{_ms(line.series.percentile(share)):.2f}"
 
 
 def _grid(table: Table) -> Grid:

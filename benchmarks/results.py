@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from benchmarks.samples import Samples, Series, ratio
 
+#: What the gate's verbs are compared with.
+PING = "PING"
+
 
 @dataclass(frozen=True)
 class Line:
@@ -15,8 +18,16 @@ class Line:
     series: Series
     #: what it is compared with, and how many times as long it takes
     ratios: tuple[tuple[str, float], ...] = ()
-    #: calls in one sample's time that follow each other without a pause; None: they do not
+    #: None where one does not follow the other without a pause
     per_second: float | None = None
+
+    @property
+    def beside(self) -> str:
+        """The comparisons in words. With PING it is usual to compare rates: 0.5 xPING."""
+        return ", ".join(
+            f"{1 / times:.2f} xPING" if other == PING else f"{times:.2f} x {other}"
+            for other, times in self.ratios
+        )
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ def _verbs(samples: Samples) -> Table:
         "begin": "commit",
         "settle": "commit",
     }
-    names = {"ping": "PING", "commit": "commit"}
+    names = {"ping": PING, "commit": "commit"}
     lines = (
         Line(
             verb,
@@ -108,7 +119,7 @@ def _verbs(samples: Samples) -> Table:
         for verb, other in compared.items()
     )
     return Table(
-        "The single verbs, one client: gate beside PING, store beside a commit", tuple(lines)
+        "The single verbs, one client: rate beside PING's, time beside a commit's", tuple(lines)
     )
 
 
