@@ -51,7 +51,9 @@ class Bench:
     def __init__(self, deps: Deps, registry: Registry) -> None:
         self.deps = deps
         self.registry = registry
-        self.running = Running()
+        #: +1 for each thread that begins only to wait, -1 for each that goes on
+        self.parked: list[int] = []
+        self.running = Running(on_parked=self.parked.append)
         self.host = self.new_host("bench")
         self._ahead = 0.0
 

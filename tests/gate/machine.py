@@ -51,14 +51,16 @@ capacities = st.sampled_from([6, 6, 4, 2, 0])
 ACTIONS = {
     "spawn": 4,
     "check_in": 3,
+    "check_in_late": 1,
     "repeat_check_in": 2,
-    "follow": 2,
+    "follow": 1,
     "withdraw": 2,
     "release": 3,
     "requeue": 2,
     "suspend": 3,
     "resume": 2,
-    "cancel": 3,
+    "cancel": 2,
+    "cancel_early": 1,
     "beat": 3,
     "odd_beat": 1,
     "leave": 1,
@@ -120,6 +122,12 @@ class GateMachine(RuleBasedStateMachine):
             parent = parent_of(known, self._attempt(known))
         self.twins.act(self.gate.check_in, self._new(depth, parent), self._draw(wishes))
 
+    def _check_in_late(self) -> None:
+        """The first to come after a slot has run out."""
+        ends = [item.until for item in self.twins.model.items.values() if item.holds]
+        self.twins.set_clock(max([self.twins.model.now, *ends[:1]]))
+        self._check_in()
+
     def _repeat_check_in(self) -> None:
         """The reply was lost."""
         known = self._pick(self._draw(st.sampled_from(["admitted", "reserved"])))
@@ -161,9 +169,16 @@ class GateMachine(RuleBasedStateMachine):
 
     def _cancel(self) -> None:
         """Some end early."""
-        kinds = st.sampled_from(["admitted", "dispatched", "queued", "resuming"])
+        kinds = st.sampled_from(["dispatched", "queued", "resuming", "resuming"])
         ids = {self._pick(self._draw(kinds)).id for _ in range(self._draw(st.integers(1, 2)))}
         self.twins.act(self.gate.cancel, sorted(ids))
+
+    def _cancel_early(self) -> None:
+        """A spawn is cancelled between its record and its follow; others have come meanwhile."""
+        new = self._new(0, None)
+        self.twins.act(self.gate.check_in, new, "queue")
+        self._spawn()
+        self.twins.act(self.gate.cancel, [new.id])
 
     # --- workers and time -----------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from orchestrator.devstack.ports import free_port
 from orchestrator.domain.errors import OrchestratorError, SchemaOutdated, StoreUnavailable
 from orchestrator.domain.instance import AgentSpec
-from orchestrator.store import migrate
+from orchestrator.store import listen, migrate
 from orchestrator.store.database import Connection, Database, to_libpq, to_sqlalchemy
 from orchestrator.store.listen import notifications
 from orchestrator.store.store import SPAWNED, Ending, Store
@@ -240,14 +240,17 @@ class TestListening:
         closed.set()
 
     @pytest.fixture
-    def heard(self, database_url: str, closed: threading.Event) -> Iterator[list[str]]:
+    def heard(
+        self, database_url: str, closed: threading.Event, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[list[str]]:
+        monkeypatch.setattr(listen, "PATIENCE", 0.02)
         heard: list[str] = []
 
-        def listen() -> None:
+        def hear() -> None:
             # One by one, as they come: the list is looked at meanwhile.
             heard.extend(notifications(database_url, SPAWNED, closed))
 
-        thread = threading.Thread(target=listen)
+        thread = threading.Thread(target=hear)
         thread.start()
         yield heard
         closed.set()
