@@ -51,6 +51,14 @@ class SpawnRequest:
     on_limit: str = "queue"
     #: another pool than the agent's own
     pool: str | None = None
+    #: what it may take, in the unit of the fair queue; None: what its agent took before
+    cost: float | None = None
+    #: it is not to start before this time (aware), or not before so many seconds from now
+    not_before: datetime | float | None = None
+    #: seconds after which it fails if it has not started by then
+    expires_after: float | None = None
+    #: what it and everything below it may use
+    budget: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,10 @@ class NewInstance:
     retry: RetryPolicy
     parent: Parent | None = None
     idempotency_key: str | None = None
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    cost: float | None = None
+    budget: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,12 +130,19 @@ class Instance:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    #: it fails when it has not started by then
+    expires_at: datetime | None = None
+    #: what it may take, in the unit of the fair queue, if the one who spawned it said so
+    cost: float | None = None
+    #: what it and everything below it may use
+    budget: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The instance as JSON."""
         return asdict(self) | {
             "priority": self.priority.label,
             "not_before": _text(self.not_before),
+            "expires_at": _text(self.expires_at),
             "created_at": _text(self.created_at),
             "started_at": _text(self.started_at),
             "ended_at": _text(self.ended_at),
@@ -145,6 +164,9 @@ class Event:
     attempt: int
     worker: str | None
     at: datetime
+    #: `state` for a change of state or attempt; `detail` tells of other kinds
+    kind: str = "state"
+    detail: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The event as JSON."""

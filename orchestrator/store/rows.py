@@ -36,6 +36,9 @@ def to_instance(row: Row) -> Instance:
         error=row["error"],
         worker=row["worker"],
         not_before=row["not_before"],
+        expires_at=row["expires_at"],
+        cost=row["cost"],
+        budget=row["budget"],
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
@@ -57,6 +60,8 @@ def to_event(row: Row) -> Event:
         attempt=row["attempt"],
         worker=row["worker"],
         at=row["at"],
+        kind=row["kind"],
+        detail=row["detail"],
     )
 
 

@@ -78,6 +78,10 @@ instances = sa.Table(
     sa.Column("timeout_seconds", sa.Float, nullable=False),
     sa.Column("retry", pg.JSONB, nullable=False),
     sa.Column("not_before", _TIME),
+    sa.Column("expires_at", _TIME),
+    # What it may take, in the unit of the fair queue, as the one who spawned it says.
+    sa.Column("cost", sa.Float),
+    sa.Column("budget", pg.JSON),
     sa.Column("idempotency_key", sa.Text),
     sa.Column("args", pg.JSON, nullable=False),
     sa.Column("result", pg.JSON),
@@ -94,6 +98,7 @@ instances = sa.Table(
     sa.CheckConstraint("(parent_id IS NULL) = (depth = 0)", name="depth"),
     sa.CheckConstraint("(parent_id IS NULL) = (position IS NULL)", name="position"),
     sa.CheckConstraint("failures BETWEEN 0 AND attempt", name="failures"),
+    sa.CheckConstraint("cost > 0", name="cost"),
 )
 sa.Index("instances_session_idx", instances.c.session, instances.c.id)
 sa.Index(
@@ -137,5 +142,66 @@ events = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("worker", sa.Text),
     sa.Column("at", _TIME, nullable=False, server_default=sa.func.clock_timestamp()),
+    # `state` for a change of state or attempt; of others, `detail` says more.
+    sa.Column("kind", sa.Text, nullable=False, server_default="state"),
+    sa.Column("detail", pg.JSON),
     sa.Index("events_instance_id_idx", "instance_id", "sequence"),
+)
+
+limits = sa.Table(
+    "limits",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("updated_at", _TIME, nullable=False, server_default=sa.func.now()),
+)
+
+resources = sa.Table(
+    "resources",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("spec", pg.JSONB, nullable=False),
+    sa.Column("updated_at", _TIME, nullable=False, server_default=sa.func.now()),
+)
+
+calls = sa.Table(
+    "calls",
+    metadata,
+    sa.Column("id", _UUID, primary_key=True),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("session", sa.Text),
+    sa.Column("instance_id", _UUID),
+    sa.Column("attempt", sa.Integer),
+    sa.Column("agent", sa.Text),
+    sa.Column("budget_id", sa.Text),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("requests", sa.Float, nullable=False),
+    sa.Column("input_tokens", sa.Float, nullable=False),
+    sa.Column("output_tokens", sa.Float, nullable=False),
+    sa.Column("usd", sa.Float, nullable=False),
+    sa.Column("started_at", _TIME, nullable=False),
+    sa.Column("ended_at", _TIME, nullable=False, server_default=sa.func.now()),
+)
+sa.Index(
+    "calls_instance_id_idx",
+    calls.c.instance_id,
+    postgresql_where=sa.text("instance_id IS NOT NULL"),
+)
+sa.Index(
+    "calls_budget_id_idx", calls.c.budget_id, postgresql_where=sa.text("budget_id IS NOT NULL")
+)
+
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("parent_id", sa.Text),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("session", sa.Text, nullable=False),
+    sa.Column("instance_id", _UUID),
+    sa.Column("spec", pg.JSON, nullable=False),
+    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("ended_at", _TIME),
+    sa.Index("budgets_session_idx", "session"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -196,6 +196,19 @@ class Store:
         assert row is not None
         return [str(one) for one in row["ended"]]
 
+    def note(
+        self,
+        instance_id: str,
+        kind: str,
+        detail: Mapping[str, Any],
+        reason: str | None = None,
+    ) -> bool:
+        """Add an event that is no change of state; False when there is no such instance."""
+        row = self.database.row(
+            statement("note"), id=instance_id, kind=kind, detail=Json(dict(detail)), reason=reason
+        )
+        return row is not None
+
     # --- reading --------------------------------------------------------------------------
 
     def get(self, instance_id: str) -> Instance | None:
@@ -322,6 +335,10 @@ def _record_values(new: NewInstance) -> dict[str, Any]:
         "timeout_seconds": new.timeout_seconds,
         "retry": _retry_text(new.retry),
         "idempotency_key": new.idempotency_key,
+        "not_before": new.not_before,
+        "expires_at": new.expires_at,
+        "cost": new.cost,
+        "budget": None if new.budget is None else json.dumps(new.budget),
     }
     if new.parent is not None:
         values |= {

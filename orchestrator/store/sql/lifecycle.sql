@@ -15,10 +15,11 @@ WITH opened AS (
 )
 INSERT INTO instances (
     id, agent, session, tenant, pool, priority, root_id, depth, state,
-    timeout_seconds, retry, idempotency_key, args
+    timeout_seconds, retry, idempotency_key, args, not_before, expires_at, cost, budget
 ) VALUES (
     %(id)s, %(agent)s, %(session)s, %(tenant)s, %(pool)s, %(priority)s, %(id)s, 0, 'queued',
-    %(timeout_seconds)s, %(retry)s, %(idempotency_key)s, %(args)s
+    %(timeout_seconds)s, %(retry)s, %(idempotency_key)s, %(args)s, %(not_before)s,
+    %(expires_at)s, %(cost)s, %(budget)s
 )
 ON CONFLICT DO NOTHING
 RETURNING id;
@@ -33,12 +34,13 @@ WITH parent AS (
 )
 INSERT INTO instances (
     id, agent, session, tenant, pool, priority, parent_id, root_id, depth, position, state,
-    timeout_seconds, retry, idempotency_key, args
+    timeout_seconds, retry, idempotency_key, args, not_before, expires_at, cost, budget
 )
 SELECT
     %(id)s::uuid, %(agent)s, %(session)s, %(tenant)s, %(pool)s, %(priority)s, parent.id,
     %(root_id)s::uuid, %(depth)s, %(position)s, 'queued', %(timeout_seconds)s, %(retry)s::jsonb,
-    %(idempotency_key)s, %(args)s::json
+    %(idempotency_key)s, %(args)s::json, %(not_before)s::timestamptz,
+    %(expires_at)s::timestamptz, %(cost)s::float8, %(budget)s::json
 FROM parent
 ON CONFLICT DO NOTHING
 RETURNING id;
@@ -101,3 +103,12 @@ SELECT cancel_instances(%(ids)s::uuid[], %(reason)s, %(below)s) AS ended;
 
 -- name: cancel_below
 SELECT cancel_below(%(ids)s::uuid[], 'PARENT_ENDED') AS id;
+
+-- name: note
+-- An event that is no change of state: `kind` says what it is.
+INSERT INTO events (instance_id, session, tenant, agent, from_state, to_state, reason, attempt,
+                    worker, kind, detail)
+SELECT id, session, tenant, agent, state, state, %(reason)s, attempt, worker, %(kind)s,
+       %(detail)s::json
+FROM instances WHERE id = %(id)s
+RETURNING sequence;
