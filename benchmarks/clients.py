@@ -77,7 +77,7 @@ def _spawn(stage: Stage, samples: Samples) -> None:
     samples.add("begin", timed(lambda one: store.begin(one, 1, NOBODY), ids))
     samples.add("settle", timed(lambda one: store.settle(one, 1, done), ids))
     samples.add("release", timed(lambda one: gate.release(one, 1), ids))
-    _drop_messages(stage, stage.deps.gate.queue(NOBODY))
+    _drop_messages(stage, stage.deps.gate.queues(NOBODY)[0])
 
 
 def _batches(stage: Stage, samples: Samples) -> None:
@@ -118,7 +118,7 @@ def _forget(stage: Stage, ids: Sequence[str]) -> None:
     stage.deps.store.cancel(ids, "CANCELLED", "PARENT_ENDED")
     for one in ids:
         stage.deps.gate.release(one, 1)
-    _drop_messages(stage, stage.deps.gate.queue(NOBODY))
+    _drop_messages(stage, stage.deps.gate.queues(NOBODY)[0])
 
 
 def _drop_messages(stage: Stage, queue: str) -> None:

@@ -36,7 +36,12 @@ def build(
     assert located.redis_url is not None
     assert located.database_url is not None
     store = Store(Database(located.database_url, max_connections=max_connections))
-    gate = Gate(located.redis_url, Library(envelope.lua_function(), clock), name=settings.gate)
+    gate = Gate(
+        located.redis_url,
+        Library(envelope.lua_function(), clock),
+        name=settings.gate,
+        shards=settings.gate_shards,
+    )
     deps = Deps(
         store=store,
         gate=gate,
@@ -50,7 +55,7 @@ def build(
         stop_grace=settings.stop_grace,
         outbox=settings.broker_url is not None,
     )
-    gate.on_empty = functools.partial(rebuild.run_once, deps)
+    gate.on_empty = functools.partial(rebuild.run_shard, deps)
     return deps
 
 

@@ -6,6 +6,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
+from orchestrator.admission.caller import shard_names
 from orchestrator.admission.keys import queue_name
 from orchestrator.config.settings import Settings
 from orchestrator.domain.errors import ConfigurationError
@@ -35,8 +36,12 @@ def make_app(settings: Settings) -> Celery:
         task_store_errors_even_if_ignored=False,
         # On Redis an unset priority would be 0, which is the most urgent.
         task_default_priority=len(PRIORITY_LEVELS) - 1,
-        task_queues=[_queue(settings, pool) for pool in (HOUSEKEEPING, "default")],
-        task_default_queue=queue_name(settings.gate, HOUSEKEEPING),
+        task_queues=[
+            _queue(name)
+            for pool in (HOUSEKEEPING, "default")
+            for name in queue_names(settings, pool)
+        ],
+        task_default_queue=queue_names(settings, HOUSEKEEPING)[0],
         task_create_missing_queues=True,
         broker_transport_options=_transport_options(),
         broker_connection_retry_on_startup=True,
@@ -74,8 +79,12 @@ def _broker(settings: Settings) -> str:
     return url
 
 
-def _queue(settings: Settings, pool: str) -> Queue:
-    name = queue_name(settings.gate, pool)
+def queue_names(settings: Settings, pool: str) -> list[str]:
+    """The Celery queues of a pool, one for each shard of the gate."""
+    return [queue_name(name, pool) for name in shard_names(settings.gate, settings.gate_shards)]
+
+
+def _queue(name: str) -> Queue:
     return Queue(name, Exchange(name, type="direct"), routing_key=name)
 
 

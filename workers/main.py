@@ -12,13 +12,12 @@ from celery import signals
 from celery.beat import EmbeddedService
 
 from orchestrator import bootstrap
-from orchestrator.admission.keys import queue_name
 from orchestrator.config.settings import Settings
 from orchestrator.engine import rebuild
 from orchestrator.telemetry.logging import get_logger
 from orchestrator.transport.publisher import Publisher
 from workers import process
-from workers.app import HOUSEKEEPING, app
+from workers.app import HOUSEKEEPING, app, queue_names
 from workers.intake import Intake
 from workers.relay import Relay
 from workers.schedule import schedule
@@ -87,7 +86,7 @@ def _celery_worker(settings: Settings, name: str, pool: str, concurrency: int) -
         hostname=name,
         pool_cls="workers.pool:TaskPool",
         concurrency=concurrency,
-        queues=[queue_name(settings.gate, pool)],
+        queues=queue_names(settings, pool),
         loglevel=settings.log_level,
         without_mingle=True,
         without_gossip=True,

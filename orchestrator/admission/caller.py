@@ -1,36 +1,33 @@
-"""Calls scripts: finds the server, loads what it lacks, and waits while the gate is rebuilt."""
+"""Calls scripts on the shard that they concern, and waits while a shard is rebuilt."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    NoScriptError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
-from redis.retry import Retry
+from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError, ResponseError
 
-from orchestrator.admission.keys import hash_tag
 from orchestrator.admission.scripts import Library, Script
-from orchestrator.admission.wire import Wire, pack, pack_head
+from orchestrator.admission.shard import Shard
 from orchestrator.domain.errors import GateUnavailable
+from orchestrator.domain.ids import partition_of, partition_of_id
 
-#: How long a call waits for another process to rebuild the gate, in seconds.
+#: How long a call waits for another process to rebuild a shard, in seconds.
 REBUILD_PATIENCE = 30.0
 
 
 class ScriptCaller:
     """The scripts of one gate, by name.
 
-    `on_empty` is called when the gate finds that it knows nothing (a new or emptied Redis); it
-    rebuilds the gate from PostgreSQL, or returns at once when another process is at it.
+    A gate has one shard unless told otherwise. With more, each tenant belongs to one of them:
+    a script that names a tenant or an instance runs there, others where they are told to.
+
+    `on_empty` is called with the number of a shard that finds that it knows nothing (a new or
+    emptied Redis); it rebuilds the shard from PostgreSQL, or returns at once when another
+    process is at it.
     """
 
     def __init__(
@@ -39,57 +36,100 @@ class ScriptCaller:
         library: Library,
         *,
         name: str = "orchestrator",
-        on_empty: Callable[[], object] | None = None,
+        shards: int = 1,
+        on_empty: Callable[[int], object] | None = None,
         timeout: float = 5.0,
     ) -> None:
         self.name = name
-        self.redis = connect(url, timeout)
+        self.shards = [Shard(url, one, timeout) for one in shard_names(name, shards)]
         self.on_empty = on_empty
-        self._wire = Wire(self.redis)
-        self._tag = hash_tag(name)
         self._scripts = {script.name: script for script in library}
+
+    @property
+    def redis(self) -> redis.Redis:
+        """A client of a server: for pub/sub, which all servers of a cluster carry."""
+        return self.shards[0].redis
 
     def close(self) -> None:
         """Close all connections."""
-        self._wire.close()
-        self.redis.close()
+        for shard in self.shards:
+            shard.close()
+
+    @property
+    def size(self) -> int:
+        """How many shards there are."""
+        return len(self.shards)
+
+    def shard_of(self, tenant: str) -> int:
+        """The number of the shard that a tenant belongs to."""
+        return partition_of(tenant) % len(self.shards)
+
+    def shard_of_id(self, instance_id: str) -> int:
+        """The number of the shard that knows an instance."""
+        # Without shards, ids need not have been made here.
+        return 0 if len(self.shards) == 1 else partition_of_id(instance_id) % len(self.shards)
 
     def _run(self, name: str, **values: object) -> Any:
-        script = self._scripts[name]
-        arguments = script.bind(values)
-        return self._when_ready(lambda: self._evaluate(script, arguments))
+        """A script on the shard of the `tenant` or the `id` among its values."""
+        return self._run_on(self._find_shard(values), name, **values)
 
-    def _run_many(self, name: str, calls: Sequence[dict[str, object]]) -> list[Any]:
-        """One script several times in one round trip. Each call decides by itself."""
-        if not calls:
-            return []
+    def _run_on(self, number: int, name: str, **values: object) -> Any:
         script = self._scripts[name]
-        arguments = [script.bind(values) for values in calls]
-        return cast(list[Any], self._when_ready(lambda: self._pipeline(script, arguments)))
-
-    def _evaluate(self, script: Script, arguments: list[object]) -> Any:
-        [reply] = self._pipeline(script, [arguments])
+        [reply] = self._when_ready(number, script, [script.bind(values)])
         return reply
 
-    def _pipeline(self, script: Script, calls: list[list[object]]) -> list[Any]:
-        head = pack_head("EVALSHA", script.sha, "1", self._tag)
-        commands = [pack(head, 4, arguments) for arguments in calls]
-        try:
-            return self._wire.call_many(commands)
-        except NoScriptError:
-            self.redis.script_load(script.source)
-            return self._wire.call_many(commands)
+    def _run_everywhere(self, name: str, **values: object) -> list[Any]:
+        """A script on every shard, one after the other."""
+        return [self._run_on(number, name, **values) for number in range(len(self.shards))]
 
-    def _when_ready(self, action: Callable[[], Any]) -> Any:
+    def _run_many(self, name: str, calls: Sequence[Mapping[str, object]]) -> list[Any]:
+        """One script several times, in one round trip a shard. Each call decides by itself."""
+        script = self._scripts[name]
+        places: dict[int, list[int]] = defaultdict(list)
+        for place, values in enumerate(calls):
+            places[self._find_shard(values)].append(place)
+        replies: list[Any] = [None] * len(calls)
+        for number, mine in places.items():
+            arguments = [script.bind(calls[place]) for place in mine]
+            for place, reply in zip(mine, self._when_ready(number, script, arguments), strict=True):
+                replies[place] = reply
+        return replies
+
+    def _run_split(self, name: str, ids: Sequence[str]) -> list[Any]:
+        """A script that takes `ids`, on each shard with those that belong there."""
+        mine: dict[int, list[str]] = defaultdict(list)
+        for one in ids:
+            mine[self.shard_of_id(one)].append(one)
+        return [self._run_on(number, name, ids=own) for number, own in mine.items()]
+
+    def _ask(self, number: int, command: str, name: str, suffix: str = "", *more: object) -> Any:
+        """A plain command on one key of a shard."""
+        shard = self.shards[number]
+        return self._call(shard.ask, command, shard.key(name, suffix), *more)
+
+    def _ask_everywhere(self, command: str, name: str, suffix: str = "", *more: object) -> Any:
+        """The same on every shard; answers the list of replies."""
+        numbers = range(len(self.shards))
+        return [self._ask(number, command, name, suffix, *more) for number in numbers]
+
+    def _find_shard(self, values: Mapping[str, object]) -> int:
+        if len(self.shards) == 1:
+            return 0
+        if "tenant" in values:
+            return self.shard_of(str(values["tenant"]))
+        return self.shard_of_id(str(values["id"]))
+
+    def _when_ready(self, number: int, script: Script, calls: list[list[object]]) -> list[Any]:
         deadline = time.monotonic() + REBUILD_PATIENCE
         pause = 0.01
         while True:
             try:
-                return self._call(action)
+                replies: list[Any] = self._call(self.shards[number].call, script, calls)
+                return replies
             except GateEmpty:
                 if time.monotonic() > deadline or self.on_empty is None:
                     raise
-            self.on_empty()
+            self.on_empty(number)
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
 
@@ -99,7 +139,7 @@ class ScriptCaller:
         except ResponseError as error:
             if "GATE_EMPTY" in str(error):
                 raise GateEmpty() from None
-            if isinstance(error, BusyLoadingError | ReadOnlyError) or "OOM" in str(error):
+            if isinstance(error, BusyLoadingError | ReadOnlyError) or _is_passing(str(error)):
                 raise _unavailable(error) from error
             raise
         except RedisError as error:
@@ -117,20 +157,14 @@ class GateEmpty(GateUnavailable):
         )
 
 
-def connect(url: str, timeout: float) -> redis.Redis:
-    """A client whose calls end within about `timeout` seconds, whatever the network does."""
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=timeout,
-        socket_connect_timeout=min(timeout, 2.0),
-        socket_keepalive=True,
-        health_check_interval=10,
-        # A connection that broke while idle is replaced. Timeouts are not repeated: the caller
-        # has waited long enough. All scripts may run twice.
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, (redis.ConnectionError,)),
-        retry_on_error=[redis.ConnectionError],
-    )
+def shard_names(gate: str, shards: int) -> list[str]:
+    """What the shards of a gate are called: their keys begin with it."""
+    return [gate] if shards == 1 else [f"{gate}-{number}" for number in range(shards)]
+
+
+def _is_passing(message: str) -> bool:
+    """A full server, or a cluster in the middle of a failover or of moving keys."""
+    return any(word in message for word in ("OOM", "CLUSTERDOWN", "TRYAGAIN", "ASK ", "MOVED "))
 
 
 def _unavailable(error: Exception) -> GateUnavailable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import cast
@@ -9,7 +10,6 @@ from typing import cast
 import redis
 
 from orchestrator.admission.caller import ScriptCaller
-from orchestrator.admission.keys import key, queue_name
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
 from orchestrator.domain.errors import GateUnavailable
 from orchestrator.domain.instance import Instance, NewInstance
@@ -18,7 +18,10 @@ from orchestrator.domain.verdict import Verdict
 
 
 class Gate(ScriptCaller):
-    """All decisions about limits, taken by Lua scripts in one Redis."""
+    """All decisions about limits, taken by Lua scripts in Redis."""
+
+    #: which shard is dealt the first of what a worker has free
+    _first_shard = 0
 
     # --- a spawn --------------------------------------------------------------------------
 
@@ -74,13 +77,14 @@ class Gate(ScriptCaller):
         """Take ended instances out of line and have running ones stopped."""
         more = False
         for start in range(0, len(ids), 500):
-            more |= bool(self._run("cancel", ids=ids[start : start + 500]))
+            more |= any(self._run_split("cancel", ids[start : start + 500]))
         self._pump_if(more)
 
     def pump(self) -> None:
         """Hand out until there is no room or nobody waits."""
-        while self._run("pump_now", budget=64):
-            pass
+        for number in range(len(self.shards)):
+            while self._run_on(number, "pump_now", budget=64):
+                pass
 
     def _pump_if(self, more: object) -> None:
         if more:
@@ -92,20 +96,56 @@ class Gate(ScriptCaller):
         self, worker: str, pool: str, capacity: int, running: Sequence[tuple[str, int]]
     ) -> Pulse:
         """Renew all leases of a worker process."""
+        pulses = [
+            self._beat(number, worker, pool, share, mine)
+            for number, (share, mine) in enumerate(self._shares(capacity, running))
+        ]
+        dues = [pulse.next_due for pulse in pulses if pulse.next_due is not None]
+        return Pulse(
+            any(pulse.more for pulse in pulses),
+            min(dues, default=None),
+            frozenset().union(*(pulse.doubtful for pulse in pulses)),
+        )
+
+    def _beat(
+        self, number: int, worker: str, pool: str, capacity: int, running: Sequence[tuple[str, int]]
+    ) -> Pulse:
         flat = [field for pair in running for field in pair]
-        reply = self._run("heartbeat", worker=worker, pool=pool, capacity=capacity, running=flat)
-        more, due, *doubtful = reply
+        values = {"worker": worker, "pool": pool, "capacity": capacity, "running": flat}
+        more, due, *doubtful = self._run_on(number, "heartbeat", **values)
         return Pulse(bool(more), None if due < 0 else due / 1000, frozenset(doubtful))
+
+    def _shares(
+        self, capacity: int, running: Sequence[tuple[str, int]]
+    ) -> Iterator[tuple[int, list[tuple[str, int]]]]:
+        """What a worker offers to each shard, and what of it runs there.
+
+        What runs stays where it is; what is free is dealt out evenly, beginning with another shard
+        at each beat. A shard that fills its part keeps it and gets part of the rest with the next.
+        """
+        count = len(self.shards)
+        mine: list[list[tuple[str, int]]] = [[] for _ in range(count)]
+        for one, attempt in running:
+            mine[self.shard_of_id(one)].append((one, attempt))
+        free = max(0, capacity - len(running))
+        self._first_shard = (self._first_shard + 1) % count
+        for number, own in enumerate(mine):
+            turn = (number - self._first_shard) % count
+            yield min(capacity, len(own)) + free // count + (turn < free % count), own
 
     def leave(self, worker: str) -> None:
         """A worker takes no more work."""
-        self._run("leave", worker=worker)
+        self._run_everywhere("leave", worker=worker)
 
     def sweep(self, budget: int, hold: float) -> Sweep:
         """End what has run out and claim expired places for `hold` seconds."""
-        more, *flat = self._run("sweep", budget=budget, hold_ms=round(hold * 1000))
-        pairs = zip(flat[::2], map(int, flat[1::2]), strict=True)
-        return Sweep(bool(more), tuple(pairs))
+        replies = self._run_everywhere("sweep", budget=budget, hold_ms=round(hold * 1000))
+        expired = [
+            (one, int(attempt))
+            for _more, *flat in replies
+            for one, attempt in zip(flat[::2], flat[1::2], strict=True)
+        ]
+        return Sweep(any(more for more, *_ in replies), tuple(expired))
 
     def forget(self, instance_id: str, attempt: int) -> None:
         """Give up an expired place that belongs to no live instance."""
@@ -113,7 +153,7 @@ class Gate(ScriptCaller):
 
     def unknown(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that the gate knows nothing of."""
-        return cast(list[str], self._run("unknown", ids=ids))
+        return [one for missing in self._run_split("unknown", ids) for one in missing]
 
     def adopt(self, instances: Sequence[Instance]) -> None:
         """Learn of live instances from their rows."""
@@ -131,7 +171,7 @@ class Gate(ScriptCaller):
 
     def begin_round(self, job: str, period: float) -> bool:
         """Whether this call is the one to do the current round of a housekeeping job."""
-        return bool(self._run("begin_round", job=job, period_ms=round(period * 1000)))
+        return bool(self._run_on(0, "begin_round", job=job, period_ms=round(period * 1000)))
 
     def glance(self, instance_id: str) -> Glance:
         """Where an instance is."""
@@ -154,81 +194,86 @@ class Gate(ScriptCaller):
             "dispatch_ms": round(dispatch * 1000),
             "outbox": int(outbox),
         }
-        self._run("configure", fields=[part for pair in fields.items() for part in pair])
+        self._run_everywhere("configure", fields=[part for pair in fields.items() for part in pair])
 
     def refresh_flows(self) -> None:
         """Put every flow where it belongs now, and hand out what then has room."""
-        cursor, again = "0", False
-        while True:
-            cursor, more = self._run("refresh_flows", cursor=cursor, count=100)
-            again = again or bool(more)
-            if cursor == "0":
-                break
-        self._pump_if(again)
+        for number in range(len(self.shards)):
+            cursor, again = "0", False
+            while True:
+                cursor, more = self._run_on(number, "refresh_flows", cursor=cursor, count=100)
+                again = again or bool(more)
+                if cursor == "0":
+                    break
+            self._pump_if(again)
 
-    def begin_rebuild(self, token: str, hold: float) -> str:
-        """Claim the rebuilding of an empty gate: `ready`, `yours` or `busy`."""
-        reply = self._run("begin_rebuild", token=token, hold_ms=round(hold * 1000))
-        return cast(str, reply)
+    def begin_rebuild(self, token: str, hold: float, shard: int = 0) -> str:
+        """Claim the rebuilding of an empty shard: `ready`, `yours` or `busy`."""
+        values = {"token": token, "hold_ms": round(hold * 1000)}
+        return cast(str, self._run_on(shard, "begin_rebuild", **values))
 
-    def hold_rebuild(self, token: str, hold: float) -> bool:
+    def hold_rebuild(self, token: str, hold: float, shard: int = 0) -> bool:
         """Go on holding the claim; False when it was lost, because Redis was emptied again."""
-        return bool(self._run("hold_rebuild", token=token, hold_ms=round(hold * 1000)))
+        return bool(self._run_on(shard, "hold_rebuild", token=token, hold_ms=round(hold * 1000)))
 
-    def finish_rebuild(self, token: str) -> bool:
-        """Open a rebuilt gate."""
-        return bool(self._run("finish_rebuild", token=token))
+    def finish_rebuild(self, token: str, shard: int = 0) -> bool:
+        """Open a rebuilt shard."""
+        return bool(self._run_on(shard, "finish_rebuild", token=token))
 
     # --- the outbox, where the broker is not this Redis -----------------------------------
 
     def take_outbox(self, patience: float, most: int = 100) -> list[str]:
         """Up to `most` messages to be published, oldest first; waits for the first one."""
-        outbox = key(self.name, "outbox")
-        first = self._call(self.redis.brpop, [outbox], patience)
-        if first is None:
-            return []
-        return [first[1], *(self._call(self.redis.rpop, outbox, most - 1) or [])]
+        ready = [
+            text
+            for texts in self._ask_everywhere("rpop", "outbox", "", most)
+            for text in texts or ()
+        ]
+        if ready:
+            return ready
+        # Of several shards only one can be waited for; the others are looked at again soon.
+        first = self._ask(0, "brpop", "outbox", "", patience / len(self.shards))
+        return [] if first is None else [first[1]]
 
     def return_outbox(self, texts: Sequence[str]) -> None:
         """Put messages that could not be published back where they were."""
-        self._call(self.redis.rpush, key(self.name, "outbox"), *reversed(texts))
+        self._ask(0, "rpush", "outbox", "", *reversed(texts))
 
     # --- reading --------------------------------------------------------------------------
 
     def workers(self) -> dict[str, dict[str, int]]:
         """The live workers and what each offers to which pool."""
-        names = self._call(self.redis.zrangebyscore, key(self.name, "workers"), self.now(), "+inf")
-        offers = {
-            name: self._call(self.redis.hgetall, key(self.name, "worker", name)) for name in names
-        }
-        return {
-            name: {pool: int(capacity) for pool, capacity in offer.items()}
-            for name, offer in offers.items()
-        }
+        offers: dict[str, Counter[str]] = defaultdict(Counter)
+        for number in range(len(self.shards)):
+            for name in self._ask(number, "zrangebyscore", "workers", "", self.now(), "+inf"):
+                for pool, capacity in self._ask(number, "hgetall", "worker", name).items():
+                    offers[name][pool] += int(capacity)
+        return {name: dict(offer) for name, offer in offers.items()}
 
     def held(self) -> int:
         """How many slots are held in all."""
-        return cast(int, self._call(self.redis.zcard, key(self.name, "leases")))
+        return sum(self._ask_everywhere("zcard", "leases"))
 
     def backlog(self) -> int:
         """How many instances wait in line."""
-        return cast(int, self._call(self.redis.zcard, key(self.name, "backlog")))
+        return sum(self._ask_everywhere("zcard", "backlog"))
 
     def backlog_pages(self, size: int) -> Iterator[list[str]]:
         """The ids that wait in line, in pages of about `size`; a page may repeat some."""
-        cursor = 0
-        while True:
-            scan = self._call(self.redis.zscan, key(self.name, "backlog"), cursor, None, size)
-            cursor, found = int(scan[0]), [one for one, _since in scan[1]]
-            if found:
-                yield found
-            if cursor == 0:
-                return
+        for number in range(len(self.shards)):
+            cursor = -1
+            while cursor:
+                scan = self._ask(number, "zscan", "backlog", "", max(cursor, 0), None, size)
+                cursor, found = int(scan[0]), [one for one, _since in scan[1]]
+                if found:
+                    yield found
 
     def refusals(self) -> dict[str, int]:
         """How many spawns were refused since the gate was filled, by code."""
-        counts = self._call(self.redis.hgetall, key(self.name, "refusals"))
-        return {code: int(count) for code, count in counts.items()}
+        total: Counter[str] = Counter()
+        for counts in self._ask_everywhere("hgetall", "refusals"):
+            total.update({code: int(count) for code, count in counts.items()})
+        return dict(total)
 
     def server(self) -> dict[str, str]:
         """What the server tells of itself, as in `INFO server`."""
@@ -247,13 +292,17 @@ class Gate(ScriptCaller):
         seconds, micros = self._call(self.redis.time)
         return int(seconds) * 1000 + int(micros) // 1000
 
-    def channel(self, name: str, suffix: str = "") -> str:
-        """The pub/sub channel `done`, `granted` or `stop`."""
-        return key(self.name, name, suffix)
+    def channel(self, name: str, instance_id: str) -> str:
+        """The pub/sub channel of an instance, as `done`."""
+        return self.shards[self.shard_of_id(instance_id)].key(name, instance_id)
 
-    def queue(self, pool: str) -> str:
-        """The Celery queue of a pool."""
-        return queue_name(self.name, pool)
+    def channels(self, name: str, suffix: str = "") -> list[str]:
+        """The pub/sub channels of this name, as `stop` or `granted` with a worker: one a shard."""
+        return [shard.key(name, suffix) for shard in self.shards]
+
+    def queues(self, pool: str) -> list[str]:
+        """The Celery queues of a pool: one a shard."""
+        return [shard.key("queue", pool) for shard in self.shards]
 
 
 def _describe(instance: Instance | NewInstance) -> dict[str, object]:

@@ -19,6 +19,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from orchestrator.config.stack_file import StackFile
 from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.ids import PARTITIONS
 from orchestrator.domain.limits import Limits
 
 
@@ -50,6 +51,8 @@ class Settings(BaseSettings):
     state_dir: Path = Path(".orchestrator")
     #: the name of the gate, and the beginning of all its keys
     gate: str = Field(default="orchestrator", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    #: parts the gate is cut into by tenant, for a Redis Cluster; the same in all processes
+    gate_shards: int = Field(default=1, ge=1, le=PARTITIONS)
     #: modules with agents that workers import
     agents: Annotated[tuple[str, ...], NoDecode] = ()
 

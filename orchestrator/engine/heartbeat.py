@@ -59,8 +59,7 @@ class Heart:
         self._thread.join(timeout=5)
 
     def _live(self) -> None:
-        stop_channel = self._deps.gate.channel("stop")
-        with self._deps.notifier.listen([stop_channel], self._stop):
+        with self._deps.notifier.listen(self._deps.gate.channels("stop"), self._stop):
             while not self._closed.is_set():
                 enforce(self._deps, self._host)
                 if time.monotonic() >= self._due:

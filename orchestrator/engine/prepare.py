@@ -33,12 +33,13 @@ def prepare(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> 
     if request.idempotency_key is not None:
         check_label("an idempotency key", request.idempotency_key)
     _check_on_limit(request.on_limit)
-    instance_id = new_id()
+    tenant = parent.tenant if parent else request.tenant
+    instance_id = new_id(tenant)
     return NewInstance(
         id=instance_id,
         agent=spec.name,
         session=parent.session if parent else request.session or f"session-{instance_id}",
-        tenant=parent.tenant if parent else request.tenant,
+        tenant=tenant,
         pool=pool,
         priority=parse_priority(request.priority),
         depth=parent.depth + 1 if parent else 0,

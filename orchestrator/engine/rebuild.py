@@ -21,30 +21,38 @@ HOLD = 10.0
 
 
 def run_once(deps: Deps) -> Report:
-    """Rebuild the gate unless it is ready or another process is at it."""
+    """Rebuild each shard of the gate unless it is ready or another process is at it."""
+    return Report(
+        "rebuild", adopted=sum(run_shard(deps, number) for number in range(deps.gate.size))
+    )
+
+
+def run_shard(deps: Deps, shard: int) -> int:
+    """The same for one shard; answers how many instances it was told of."""
     token = str(uuid.uuid4())
     adopted = 0
     # Claimed anew means that Redis is empty: at the first turn, and again if it was emptied
     # while being filled.
-    while deps.gate.begin_rebuild(token, HOLD) == "yours":
-        adopted = _fill(deps, token)
-        if deps.gate.finish_rebuild(token):
-            log.info("gate.rebuilt", instances=adopted)
+    while deps.gate.begin_rebuild(token, HOLD, shard) == "yours":
+        adopted = _fill(deps, shard, token)
+        if deps.gate.finish_rebuild(token, shard):
+            log.info("gate.rebuilt", shard=shard, instances=adopted)
             deps.gate.pump()
             break
-    return Report("rebuild", adopted=adopted)
+    return adopted
 
 
-def _fill(deps: Deps, token: str) -> int:
-    """Tell the gate of all live instances; stops where the claim to do so was lost."""
+def _fill(deps: Deps, shard: int, token: str) -> int:
+    """Tell a shard of its live instances; stops where the claim to do so was lost."""
     configure(deps)
     adopted = 0
     after = BEFORE_ALL
     while page := deps.store.live_page(after, PAGE):
-        deps.gate.adopt(page)
-        adopted += len(page)
+        mine = [instance for instance in page if deps.gate.shard_of(instance.tenant) == shard]
+        deps.gate.adopt(mine)
+        adopted += len(mine)
         after = page[-1].id
-        if not deps.gate.hold_rebuild(token, HOLD):
+        if not deps.gate.hold_rebuild(token, HOLD, shard):
             break
     return adopted
 

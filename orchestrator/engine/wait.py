@@ -91,8 +91,8 @@ def _resume(deps: Deps, host: Host, run: Run) -> None:
 
 def _wait_for_slot(deps: Deps, host: Host, run: Run) -> int:
     """The number of the new attempt once the gate has given it a slot."""
-    channel = deps.gate.channel("granted", host.worker)
-    with deps.notifier.bell([channel]) as bell, run.waking(bell):
+    channels = deps.gate.channels("granted", host.worker)
+    with deps.notifier.bell(channels) as bell, run.waking(bell):
         seen = insist(lambda: deps.gate.resume(run.id, run.attempt))
         while not (seen.place == "dispatched" and seen.attempt > run.attempt):
             run.check()

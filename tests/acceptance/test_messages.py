@@ -14,7 +14,7 @@ LEVEL_OF_NEW_NORMAL = 5
 
 
 def queue_of(deps: Deps) -> str:
-    return f"{deps.gate.queue('default')}{PRIORITY_SEPARATOR}{LEVEL_OF_NEW_NORMAL}"
+    return f"{deps.gate.queues('default')[0]}{PRIORITY_SEPARATOR}{LEVEL_OF_NEW_NORMAL}"
 
 
 def test_a_duplicate_message_runs_nothing_twice(
@@ -23,7 +23,7 @@ def test_a_duplicate_message_runs_nothing_twice(
     worker = start.worker()
     handle = orchestrator.spawn("hold", {"ledger": str(ledger), "until": str(go)})
     wait_until(ledger.read_text, "it has begun")
-    message = render(handle.id, 1, "hold", deps.gate.queue("default"), LEVEL_OF_NEW_NORMAL)
+    message = render(handle.id, 1, "hold", deps.gate.queues("default")[0], LEVEL_OF_NEW_NORMAL)
     deps.gate.redis.lpush(queue_of(deps), message, message)
     wait_until(lambda: worker.log.read_text().count("turned_away") == 2, "both were turned away")
     assert deps.gate.held() == 1  # the one that runs has kept its slot
@@ -38,7 +38,7 @@ def test_a_message_for_an_ended_instance_runs_nothing(
     worker = start.worker()
     handle = orchestrator.spawn("add", {"a": 1})
     handle.result(timeout=20)
-    message = render(handle.id, 2, "add", deps.gate.queue("default"), LEVEL_OF_NEW_NORMAL)
+    message = render(handle.id, 2, "add", deps.gate.queues("default")[0], LEVEL_OF_NEW_NORMAL)
     deps.gate.redis.lpush(queue_of(deps), message)
     wait_until(lambda: "turned_away" in worker.log.read_text(), "it was turned away")
     assert orchestrator.get(handle.id).attempt == 1

@@ -129,7 +129,7 @@ class Bench:
     def take_messages(self, pool: str = "default") -> list[tuple[str, int]]:
         """Empty the pool's queue: id and attempt of each message, most urgent first."""
         texts: list[str] = []
-        queue = self.deps.gate.queue(pool)
+        queue = self.deps.gate.queues(pool)[0]
         for level in PRIORITY_LEVELS:
             name = f"{queue}{PRIORITY_SEPARATOR}{level}" if level else queue
             while text := self.deps.gate.redis.rpop(name):

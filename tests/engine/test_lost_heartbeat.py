@@ -192,7 +192,9 @@ class TestHeart:
         heart.start()
         wait_until(lambda: self.offered(bench) == 3, "it has beaten")
         wait_until(
-            lambda: bench.deps.gate.redis.pubsub_numsub(bench.deps.gate.channel("stop"))[0][1] == 1,
+            lambda: (
+                bench.deps.gate.redis.pubsub_numsub(bench.deps.gate.channels("stop")[0])[0][1] == 1
+            ),
             "it listens",
         )
         cancel(bench.deps, run.id)

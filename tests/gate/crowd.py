@@ -101,7 +101,7 @@ def read_message(gate: Gate) -> str | None:
     separator = "\x06\x16"
     for pool in POOLS:
         for level in range(10):
-            name = gate.queue(pool) + (f"{separator}{level}" if level else "")
+            name = gate.queues(pool)[0] + (f"{separator}{level}" if level else "")
             if text := gate.redis.rpop(name):
                 one, attempt, *_ = cast(str, text).split(" ")
                 return f"{one} {attempt}"

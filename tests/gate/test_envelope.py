@@ -161,8 +161,8 @@ def _spawn(gate: Gate, priority: Priority) -> str:
 
 def test_the_scripts_write_what_the_template_says(gate: Gate) -> None:
     one = _spawn(gate, Priority.NORMAL)
-    [text] = gate.redis.lrange(gate.queue("default") + envelope.PRIORITY_SEPARATOR + "5", 0, -1)
-    assert text == envelope.render(one, 1, AGENT, gate.queue("default"), 5)
+    [text] = gate.redis.lrange(gate.queues("default")[0] + envelope.PRIORITY_SEPARATOR + "5", 0, -1)
+    assert text == envelope.render(one, 1, AGENT, gate.queues("default")[0], 5)
 
 
 def test_a_consumer_of_celery_reads_the_most_urgent_first(gate: Gate, settings: Settings) -> None:
@@ -171,12 +171,12 @@ def test_a_consumer_of_celery_reads_the_most_urgent_first(gate: Gate, settings: 
     again = spawn_of(priority=Priority.CRITICAL, agent=AGENT)
     gate.check_in(again, "queue")
     gate.follow(again)
-    gate.redis.delete(gate.queue("default") + envelope.PRIORITY_SEPARATOR + "1")
+    gate.redis.delete(gate.queues("default")[0] + envelope.PRIORITY_SEPARATOR + "1")
     gate.requeue(row_of(again, State.QUEUED, 1), 1)
     # When Celery's own consumer reads the queue
     app = make_app(settings)
     with app.connection_for_read() as connection:
-        queue = connection.SimpleQueue(app.amqp.queues[gate.queue("default")], no_ack=True)
+        queue = connection.SimpleQueue(app.amqp.queues[gate.queues("default")[0]], no_ack=True)
         calls = [queue.get(timeout=10).decode()[0] for _ in range(5)]
         queue.close()
     app.close()

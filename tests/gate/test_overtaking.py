@@ -30,7 +30,7 @@ def test_while_one_call_was_not_enough_to_hand_out_all(gate: TracedGate) -> None
     newcomer = spawn_of(id="newcomer", session="new")
     assert gate.check_in(newcomer, "queue").decision is Decision.QUEUED
     gate.follow(newcomer)
-    messages = gate.redis.lrange(gate.queue("default") + "\x06\x165", 0, -1)
+    messages = gate.redis.lrange(gate.queues("default")[0] + "\x06\x165", 0, -1)
     assert [text.split()[0] for text in messages] == [
         "newcomer",
         *(f"i{number}" for number in reversed(range(11))),

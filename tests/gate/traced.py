@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,22 +62,22 @@ class TracedGate(Gate):
         calls, self._calls = self._calls, []
         return calls
 
-    def _run(self, name: str, **values: object) -> Any:
-        reply = super()._run(name, **values)
+    def _run_on(self, number: int, name: str, **values: object) -> Any:
+        reply = super()._run_on(number, name, **values)
         self._note(name, values, reply)
         return reply
 
-    def _run_many(self, name: str, calls: Sequence[dict[str, object]]) -> list[Any]:
+    def _run_many(self, name: str, calls: Sequence[Mapping[str, object]]) -> list[Any]:
         replies = super()._run_many(name, calls)
         for values, reply in zip(calls, replies, strict=True):
             self._note(name, values, reply)
         return replies
 
-    def _note(self, name: str, values: dict[str, object], reply: Any) -> None:
+    def _note(self, name: str, values: Mapping[str, object], reply: Any) -> None:
         more, rest = _split(name, reply)
         assert len(self._calls) < _ENDLESS, "there is always more to hand out"
         is_timed = PROBE in self._scripts[name].source
-        self._calls.append(Call(name, values, rest, more, is_timed))
+        self._calls.append(Call(name, dict(values), rest, more, is_timed))
 
     def open(self, limits: Limits) -> None:
         """Empty the server and begin with a gate of these limits at the beginning of time."""

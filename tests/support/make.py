@@ -12,12 +12,12 @@ from orchestrator.domain.retry import RetryPolicy
 
 def spawn_of(parent: Parent | None = None, **fields: Any) -> NewInstance:
     """A checked spawn, below `parent` if there is one."""
-    instance_id = fields.pop("id", None) or new_id()
+    tenant = fields.setdefault("tenant", parent.tenant if parent else "tenant")
+    instance_id = fields.pop("id", None) or new_id(tenant)
     values: dict[str, Any] = {
         "id": instance_id,
         "agent": "work",
         "session": parent.session if parent else "session",
-        "tenant": parent.tenant if parent else "tenant",
         "pool": "default",
         "priority": Priority.NORMAL,
         "depth": parent.depth + 1 if parent else 0,
