@@ -9,6 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from orchestrator import bootstrap
 from orchestrator.agents.registry import REGISTRY
@@ -18,6 +20,12 @@ from orchestrator.engine import rebuild
 from orchestrator.engine.deps import Deps
 from orchestrator.store import migrate
 from tests.support import agents  # noqa: F401  # registers the agents of the tests
+
+# Property tests are never judged by the time they take: machines are shared.
+hypothesis_settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("unhurried")
 
 _numbers = itertools.count(1)
 

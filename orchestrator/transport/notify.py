@@ -33,9 +33,10 @@ class Notifier:
     def close(self) -> None:
         """Stop listening."""
         self._closed.set()
+        # First the connection, so that the thread stops listening at once.
+        self._pubsub.close()
         if self._thread is not None:
             self._thread.join(timeout=2)
-        self._pubsub.close()
 
     @contextmanager
     def listen(self, channels: Sequence[str], callback: Callback) -> Iterator[None]:
