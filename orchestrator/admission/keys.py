@@ -84,3 +84,14 @@ def lua_table() -> str:
     """Lua source of the table `key`, for the beginning of every script."""
     rows = ", ".join(f"{name} = KEYS[1] .. '{suffix}'" for name, suffix in KEYS.items())
     return f"local key = {{{rows}}}"
+
+
+def literal(gate: str, name: str) -> str:
+    """A key, or the beginning of one, as a Lua string."""
+    return f"'{key(gate, name)}'"
+
+
+def literal_table(gate: str) -> str:
+    """Lua source of the table `key` for one gate."""
+    rows = ", ".join(f"{name} = {literal(gate, name)}" for name in KEYS)
+    return f"local key = {{{rows}}}"

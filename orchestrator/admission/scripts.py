@@ -16,13 +16,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from orchestrator.admission.keys import lua_table
+from orchestrator.admission.keys import literal, literal_table, lua_table
 
+#: A key by its name, and by one that is known only when the script runs.
+_KEY, _LOOKED_UP = re.compile(r"\bkey\.([a-z_]+)"), "key["
 _FIELD = re.compile(r"^-- (ARGV|REPLY|USES) +(.*)$", re.MULTILINE)
 _LUA = files("orchestrator.admission").joinpath("lua")
 
@@ -39,6 +41,18 @@ class Script:
     def sha(self) -> str:
         """What the server calls the script."""
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def on(self, gate: str) -> Script:
+        """The script for the gate of this name: with its keys spelled out.
+
+        To put thirty names together takes a script longer than most of what it does then.
+        """
+        generic = lua_table()
+        assert generic in self.source
+        source = self.source.replace(
+            generic, literal_table(gate) if _LOOKED_UP in self.source else ""
+        )
+        return replace(self, source=_KEY.sub(lambda found: literal(gate, found[1]), source))
 
     def bind(self, values: Mapping[str, object]) -> list[object]:
         """The values in the order of the header; a missing or unknown name is a KeyError."""

@@ -31,6 +31,7 @@ class Shard:
         self._home = dict(self.redis.connection_pool.connection_kwargs)
         self._wire = Wire(self.redis)
         self._tag = hash_tag(name)
+        self._scripts: dict[str, Script] = {}
 
     def close(self) -> None:
         """Close all connections."""
@@ -43,7 +44,10 @@ class Shard:
 
     def call(self, script: Script, calls: Sequence[list[object]]) -> list[Any]:
         """A script, once for each list of arguments, in one round trip."""
-        replies: list[Any] = self._where_it_is(lambda: self._evaluate(script, calls))
+        mine = self._scripts.get(script.name)
+        if mine is None:
+            mine = self._scripts[script.name] = script.on(self.name)
+        replies: list[Any] = self._where_it_is(lambda: self._evaluate(mine, calls))
         return replies
 
     def ask(self, command: str, *arguments: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.admission import scripts
 from orchestrator.admission.keys import KEYS, key, lua_table, queue_name
-from orchestrator.admission.scripts import Library
+from orchestrator.admission.scripts import Library, Script
 
 MESSAGE = "local function message() end"
 
@@ -96,3 +96,16 @@ def test_no_key_can_be_taken_for_another() -> None:
     open_ended = [text for text in KEYS.values() if text.endswith((":", "."))]
     for text in open_ended:
         assert [other for other in KEYS.values() if other.startswith(text)] == [text]
+
+
+def test_for_a_gate_the_keys_are_spelled_out() -> None:
+    source = "\n".join([lua_table(), "return {key.leases, key.flow .. 'x'}"])
+    script = Script("verb", source, ()).on("mine")
+    assert script.source.strip() == "return {'{mine}:leases', '{mine}:flow:' .. 'x'}"
+
+
+def test_where_a_key_is_looked_up_by_a_name_the_table_is_there() -> None:
+    source = "\n".join([lua_table(), "return key[ARGV[1]]"])
+    script = Script("verb", source, ()).on("mine")
+    assert "leases = '{mine}:leases'" in script.source
+    assert "KEYS[1]" not in script.source
