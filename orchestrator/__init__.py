@@ -26,8 +26,9 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
 from orchestrator.domain.lifecycle import Reason, State
-from orchestrator.domain.limits import Limits
+from orchestrator.domain.limits import LimitChange, Limits, LimitState
 from orchestrator.domain.priority import Priority
+from orchestrator.domain.queue import QueueRow, QueueState
 from orchestrator.domain.retry import RetryPolicy
 
 __all__ = [
@@ -43,11 +44,15 @@ __all__ = [
     "InstanceNotFound",
     "InvalidRequest",
     "InvalidSpawn",
+    "LimitChange",
+    "LimitState",
     "Limits",
     "NonDeterministicAgent",
     "Orchestrator",
     "OrchestratorError",
     "Priority",
+    "QueueRow",
+    "QueueState",
     "Reason",
     "ResultPending",
     "RetryPolicy",

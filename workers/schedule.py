@@ -11,6 +11,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """Celery's `beat_schedule`."""
     table = {
         "sweep": ("orchestrator.sweep", settings.sweep_every),
+        "limits": ("orchestrator.limits", settings.sweep_every),
         "reap": ("orchestrator.reap", settings.reap_every),
         "reconcile": ("orchestrator.reconcile", settings.reconcile_every),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.engine import reap, reconcile, sweep
+from orchestrator.engine import limits, reap, reconcile, sweep
 from orchestrator.engine.execute import execute
 from orchestrator.transport.envelope import RUN_TASK
 from workers.app import app
@@ -21,6 +21,12 @@ def run(instance_id: str, attempt: int) -> None:
 def sweep_leases(period: float) -> None:
     """Judge what has run out."""
     round_of("sweep", period, sweep.run_once)
+
+
+@app.task(name="orchestrator.limits")
+def follow_limits(period: float) -> None:
+    """Let the gate hold what operators have set."""
+    round_of("limits", period, limits.run_once)
 
 
 @app.task(name="orchestrator.reap")

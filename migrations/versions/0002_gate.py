@@ -21,12 +21,19 @@ ALTER TABLE events
     ADD COLUMN kind text NOT NULL DEFAULT 'state',
     ADD COLUMN detail json;
 
--- What operators have set at run time; a limit without a row is the configured one.
+-- What operators have set at run time, each change a row: the newest of a scope holds, and one
+-- without a value takes back what was set before. A scope without a row has what is configured.
 CREATE TABLE limits (
-    name text CONSTRAINT limits_pkey PRIMARY KEY,
-    value double precision NOT NULL,
-    updated_at timestamptz NOT NULL DEFAULT now()
+    version bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT limits_pkey PRIMARY KEY,
+    scope text NOT NULL,
+    value double precision,
+    set_by text NOT NULL,
+    set_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT limits_value_check CHECK (value >= 0 AND value < 'Infinity')
 );
+CREATE INDEX limits_scope_version_idx ON limits (scope, version);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON limits
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TABLE resources (
     name text CONSTRAINT resources_pkey PRIMARY KEY,

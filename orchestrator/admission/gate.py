@@ -9,7 +9,7 @@ from typing import cast
 
 import redis
 
-from orchestrator.admission.caller import ScriptCaller
+from orchestrator.admission.limits import LimitCalls
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
 from orchestrator.domain.errors import GateUnavailable
 from orchestrator.domain.instance import Instance, NewInstance
@@ -17,7 +17,7 @@ from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Verdict
 
 
-class Gate(ScriptCaller):
+class Gate(LimitCalls):
     """All decisions about limits, taken by Lua scripts in Redis."""
 
     #: which shard is dealt the first of what a worker has free

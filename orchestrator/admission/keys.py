@@ -6,6 +6,8 @@ Redis Cluster. Times are milliseconds of the server's clock. `<...>` is appended
 
 from __future__ import annotations
 
+from orchestrator.domain.scope import Scope
+
 #: name in Lua -> what follows the gate's hash tag
 KEYS: dict[str, str] = {
     # string: random; missing means the gate knows nothing and must be rebuilt
@@ -16,6 +18,11 @@ KEYS: dict[str, str] = {
     "sequence": ":sequence",
     # hash: the limits and times that all scripts read
     "config": ":config",
+    # hash: what the settings of the processes say; what operators have set instead of it
+    "defaults": ":defaults",
+    "operator": ":operator",
+    # hash: `version` of what operators have set, `woken`: up to which the parked were woken
+    "limits": ":limits",
     # hash <id>: one instance: place, attempt, session, tenant, pool, agent, priority, thread, stop
     "instance": ":instance:",
     # zset id -> expiry: the slots. A slot is held exactly as long as its lease is here.
@@ -78,6 +85,19 @@ def key(gate: str, name: str, suffix: str = "") -> str:
 def queue_name(gate: str, pool: str) -> str:
     """What the Celery queue of a pool is called."""
     return key(gate, "queue", pool)
+
+
+def tree_of(tenant: str, session: str) -> str:
+    """A session in its tenant, as the scripts write it (`lua/lib/entry.lua`)."""
+    return f"{len(tenant.encode())} {tenant}{session}"
+
+
+def limit_field(scope: Scope) -> str:
+    """The field of `config` that holds a limit or a weight."""
+    if not scope.name:
+        return scope.kind
+    name = tree_of(scope.tenant, scope.name) if scope.tenant else scope.name
+    return f"{scope.kind}:{name}"
 
 
 def lua_table() -> str:

@@ -16,8 +16,10 @@ from orchestrator.domain.errors import InstanceNotFound, InvalidRequest
 from orchestrator.domain.ids import parse_id
 from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
 from orchestrator.domain.lifecycle import STORED, State
+from orchestrator.domain.limits import LimitChange, LimitState
 from orchestrator.domain.priority import Priority
-from orchestrator.engine import cancel, spawn, wait
+from orchestrator.domain.queue import QueueState
+from orchestrator.engine import cancel, limits, spawn, survey, wait
 from orchestrator.engine.deps import Deps
 from orchestrator.store.rows import to_trees
 
@@ -162,6 +164,27 @@ class Orchestrator:
     def cancel(self, instance_id: str) -> Sequence[str]:
         """Cancel an instance and everything below it; answers the ids that were still live."""
         return cancel.cancel(self._deps, parse_id(instance_id))
+
+    # --- limits, while everything runs ----------------------------------------------------
+
+    def limits(self) -> Sequence[LimitState]:
+        """Every limit and weight: by the settings, by an operator, in force, in use."""
+        return survey.limit_states(self._deps)
+
+    def set_limit(self, scope: str, value: float | str, *, set_by: str = "") -> LimitChange:
+        """Set a limit or weight for all processes at once; they keep it over restarts.
+
+        `scope` is as `tenant:acme` (see `docs/how-to/change-limits.md`). Raises `InvalidRequest`.
+        """
+        return limits.set_limit(self._deps, scope, value, set_by)
+
+    def unset_limit(self, scope: str, *, set_by: str = "") -> LimitChange:
+        """Take back what was set, so that the settings hold again."""
+        return limits.unset_limit(self._deps, scope, set_by)
+
+    def queue(self) -> QueueState:
+        """What waits and runs now, by pool, line, tenant and session."""
+        return survey.queue_state(self._deps)
 
     # --- what handles ask (see `Desk`) ----------------------------------------------------
 

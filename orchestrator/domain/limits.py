@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from orchestrator.domain.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -29,3 +33,86 @@ class Limits:
             value, least = getattr(self, field.name), int(field.name != "max_depth")
             if value < least:
                 raise ValueError(f"{field.name} is {value}; it must be at least {least}")
+
+
+@dataclass(frozen=True)
+class RecordedLimit:
+    """The newest that operators have said of one scope."""
+
+    scope: Scope
+    #: None: what was set before was taken back
+    value: float | None
+    version: int
+    set_by: str
+    set_at: datetime
+
+
+@dataclass(frozen=True)
+class RecordedLimits:
+    """All that operators have set, as of one version."""
+
+    #: one of each scope
+    rows: tuple[RecordedLimit, ...]
+
+    @property
+    def version(self) -> int:
+        """The number of the newest change; 0 when there was none."""
+        return max((one.version for one in self.rows), default=0)
+
+    def in_force(self) -> dict[Scope, float]:
+        """The values that are set now."""
+        return {one.scope: one.value for one in self.rows if one.value is not None}
+
+
+@dataclass(frozen=True)
+class LimitState:
+    """One limit or weight, as it is now."""
+
+    #: as `orchestrator limits set` takes it
+    scope: str
+    #: what the settings of the process that started last say; None: nothing
+    setting: float | None
+    #: what an operator has set instead; None: nothing
+    operator: float | None
+    #: what the gate holds every spawn against; None: no bound
+    in_force: float | None
+    #: how much of it is in use now; None where nothing is counted
+    used: int | None
+    #: of the default of many, `used` is what this one uses, which uses most
+    busiest: str | None = None
+    #: who set the operator's value and when
+    set_by: str | None = None
+    set_at: datetime | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The limit as JSON."""
+        return {
+            "scope": self.scope,
+            "setting": self.setting,
+            "operator": self.operator,
+            "in_force": self.in_force,
+            "used": self.used,
+            "busiest": self.busiest,
+            "set_by": self.set_by,
+            "set_at": None if self.set_at is None else self.set_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True)
+class LimitChange:
+    """What became of a change of a limit."""
+
+    #: as the operator wrote it, in its one form
+    scope: str
+    #: what was set; None: what was set before is taken back
+    value: float | None
+    #: what an operator had set before; None: nothing
+    before: float | None
+    #: the number of the change: later ones have greater numbers
+    version: int
+    #: whether the gate holds it; if not, Redis is away and is told within seconds of its return
+    in_force: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The change as JSON."""
+        return asdict(self)

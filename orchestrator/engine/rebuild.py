@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 
 from orchestrator.domain.report import Report
+from orchestrator.engine import limits
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
 from orchestrator.telemetry.logging import get_logger
@@ -45,6 +46,7 @@ def run_shard(deps: Deps, shard: int) -> int:
 def _fill(deps: Deps, shard: int, token: str) -> int:
     """Tell a shard of its live instances; stops where the claim to do so was lost."""
     configure(deps)
+    limits.fill(deps, shard)
     adopted = 0
     after = BEFORE_ALL
     while page := deps.store.live_page(after, PAGE):
@@ -63,6 +65,10 @@ def configure(deps: Deps) -> None:
 
 
 def reconfigure(deps: Deps) -> None:
-    """The same for an open gate: whoever has room by the new limits is woken."""
+    """The same for an open gate: whoever has room by the new limits is woken.
+
+    What operators have set stands: in PostgreSQL, and in the gate since then.
+    """
     configure(deps)
-    deps.gate.refresh_flows()
+    if not limits.follow(deps):
+        deps.gate.refresh_flows()

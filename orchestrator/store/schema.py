@@ -151,9 +151,13 @@ events = sa.Table(
 limits = sa.Table(
     "limits",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("value", sa.Float, nullable=False),
-    sa.Column("updated_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("version", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("set_by", sa.Text, nullable=False),
+    sa.Column("set_at", _TIME, nullable=False, server_default=sa.func.clock_timestamp()),
+    sa.CheckConstraint("value >= 0 AND value < 'Infinity'", name="value"),
+    sa.Index("limits_scope_version_idx", "scope", "version"),
 )
 
 resources = sa.Table(

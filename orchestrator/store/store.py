@@ -19,6 +19,7 @@ from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.store.database import Connection, Database, unavailable
+from orchestrator.store.limits import LimitTable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
 from orchestrator.store.statements import statement
 
@@ -61,6 +62,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.limits = LimitTable(database)
 
     def close(self) -> None:
         """Give the connections back."""

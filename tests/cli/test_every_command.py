@@ -6,10 +6,7 @@ import json
 from typing import Any
 
 import pytest
-import typer
-from typer.core import TyperGroup
 
-from orchestrator.cli.main import app
 from orchestrator.config.settings import Settings
 from orchestrator.domain.instance import SpawnRequest
 from orchestrator.domain.lifecycle import State
@@ -17,18 +14,13 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.spawn import spawn
 from orchestrator.store import migrate
 from orchestrator.store.store import Ending
+from tests.cli.commands import every_command
 from tests.cli.conftest import Command
 from tests.support.make import parent_of, spawn_of
 from tests.support.waiting import wait_until
 
-
-def _group() -> TyperGroup:
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
-    return group
-
-
-NAMES = sorted(_group().commands)
+COMMANDS = dict(every_command())
+NAMES = sorted(COMMANDS)
 
 
 def value(command: Command, *arguments: str) -> Any:
@@ -48,7 +40,7 @@ def text(command: Command, *arguments: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help(command: Command, name: str, option: str) -> None:
-    ran = command(name, option)
+    ran = command(*name.split(), option)
     assert (ran.code, ran.err) == (0, "")
     assert f"orchestrator {name}" in ran.out
 
@@ -56,19 +48,19 @@ def test_help(command: Command, name: str, option: str) -> None:
 def test_help_of_all(command: Command) -> None:
     ran = command("--help")
     assert ran.code == 0
-    assert all(name in ran.out for name in NAMES)
+    assert all(name in ran.out for name in NAMES if " " not in name)
     assert command().code == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_speaks_json(name: str) -> None:
-    options = {option for param in _group().commands[name].params for option in param.opts}
+    options = {option for param in COMMANDS[name].params for option in param.opts}
     assert "--json" in options
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_and_option_is_explained(name: str) -> None:
-    command = _group().commands[name]
+    command = COMMANDS[name]
     assert command.help
     for param in command.params:
         assert getattr(param, "help", None) or param.name == "instance_id", param.name
@@ -210,3 +202,28 @@ def test_a_dispatched_instance_is_shown_as_queued(command: Command, deps: Deps) 
     one = spawn(deps, SpawnRequest("add", {"a": 1}))
     wait_until(lambda: deps.gate.glance(one).place == "dispatched", "it was handed out")
     assert value(command, "show", one)["state"] == "queued"
+
+
+def test_limits(command: Command, deps: Deps) -> None:
+    assert value(command, "limits", "set", "tenant:[b]", "5")["in_force"] is True
+    changed = value(command, "limits", "set", "tenant:[b]", "6")
+    assert (changed["before"], changed["value"]) == (5, 6)
+    [row] = [row for row in value(command, "limits") if row["scope"] == "tenant:[b]"]
+    assert (row["operator"], row["in_force"], row["used"]) == (6, 6, 0)
+    assert row["set_by"]
+    plain = text(command, "limits")
+    assert "tenant:[b]" in plain
+    assert "max_depth" in plain
+    assert "tenant:[b]: 6 -> as in the settings" in text(command, "limits", "unset", "tenant:[b]")
+    assert "was not set" in text(command, "limits", "unset", "tenant:[b]")
+
+
+def test_queue(command: Command, deps: Deps) -> None:
+    for session in ("[/s]", "s", "u"):
+        spawn(deps, SpawnRequest("add", {"a": 1}, session=session, tenant=f"t{session}"))
+    state = value(command, "queue")
+    assert (state["total"]["queued"], state["lines"][0]["name"]) == (3, "default/add")
+    assert {row["name"] for row in state["tenants"]} == {"t[/s]", "ts", "tu"}
+    plain = text(command, "queue", "--limit", "2")
+    assert "t[/s]" in plain
+    assert "1 more" in plain

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
-from typer.core import TyperGroup
 
-from orchestrator.cli.main import app
+from tests.cli.commands import every_command
 from tests.docs.pages import ROOT, code, name_of, pages
 
 _COMMAND = re.compile(r"(?<![\w./{-])(?<!from )(?:\.venv/bin/)?orchestrator ([a-z]+)\b([^|;)]*)")
@@ -21,13 +19,12 @@ _OPTION = re.compile(r"(?<!\S)--?[a-z][a-z-]*")
 
 def options() -> dict[str, set[str]]:
     """The options of each command."""
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
-    always = {"-h", "--help"}
-    return {
-        name: always.union(*((*param.opts, *param.secondary_opts) for param in command.params))
-        for name, command in group.commands.items()
-    }
+    found: dict[str, set[str]] = {}
+    for name, command in every_command():
+        own = ((*param.opts, *param.secondary_opts) for param in command.params)
+        # Of a command and those below it: the page is read by the first word.
+        found.setdefault(name.partition(" ")[0], {"-h", "--help"}).update(*own)
+    return found
 
 
 def typed(page: Path) -> Iterator[tuple[str, str]]:

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from pydantic_core import PydanticUndefined
-from typer.core import TyperGroup
 
 import orchestrator
-from orchestrator.cli.main import FAILED, REFUSED, UNAVAILABLE, app
+from orchestrator.cli.main import FAILED, REFUSED, UNAVAILABLE
 from orchestrator.config.settings import Settings
 from orchestrator.devstack import errors as devstack_errors
 from orchestrator.domain import errors
 from orchestrator.domain.lifecycle import Reason
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Refusal
+from tests.cli.commands import every_command
 from tests.docs.pages import DOCS, ROOT, blocks, rows, sections
 
 REFERENCE = DOCS / "reference"
@@ -111,11 +110,9 @@ def test_classes_on_the_page_of_codes_are_exported() -> None:
 
 def commands() -> dict[str, set[str]]:
     """Arguments and options of each command, as they are typed."""
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
     return {
         name: {word for param in command.params for word in _words(param)}
-        for name, command in group.commands.items()
+        for name, command in every_command()
     }
 
 

@@ -141,6 +141,7 @@ def state_of(gate: str, found: Dump) -> Dump:
         key(gate, name)
         for name in (
             "generation",
+            "defaults",
             "pools",
             "flows",
             "capacity",

@@ -19,7 +19,8 @@ _numbers = itertools.count(1)
 #: Past the guards: the audit trail cannot be emptied otherwise.
 _EMPTY = b"""
     SET LOCAL session_replication_role = replica;
-    DELETE FROM events; DELETE FROM instances; DELETE FROM sessions; DELETE FROM agents
+    DELETE FROM events; DELETE FROM instances; DELETE FROM sessions; DELETE FROM agents;
+    DELETE FROM limits
 """
 
 
