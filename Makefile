@@ -8,6 +8,9 @@ PYTHON_CANDIDATES := python3.13 python3.12 python3.11 python3
 # The environment is current when a file of this name exists: it changes with what it is built from.
 STAMP  := .venv/.built-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 
+# Libraries that only `make bench` uses, to compare with. Apart, so that nobody else has them.
+PEERS := .venv/peers/.built-$(shell cksum < benchmarks/peers.lock | tr ' ' '-')
+
 # Folders of tests that need no server.
 UNIT_TESTS := $(wildcard tests/unit tests/architecture)
 SOURCES    := $(wildcard orchestrator workers migrations examples tests benchmarks docs)
@@ -46,12 +49,14 @@ lint: $(STAMP)  ## Format, lint, types, floors
 check: lint  ## The same, and the unit tests
 	@echo "unit tests"; $(BIN)/pytest -q $(UNIT_TESTS)
 
-bench: $(STAMP)  ## Measure latency and throughput, beside bare Celery and the floor
+bench: $(STAMP) $(PEERS)  ## Measure latency and throughput, beside bare Celery, other libraries and the floor
 	@$(BIN)/python -m benchmarks
 
 lock:  ## Resolve the dependencies again into requirements.lock (needs uv)
 	@uv pip compile pyproject.toml --all-extras --universal --upgrade --generate-hashes \
 	    --no-annotate --no-header --quiet --output-file requirements.lock
+	@uv pip compile --group peers --overrides requirements.lock --universal --upgrade --generate-hashes \
+	    --no-annotate --no-header --quiet --output-file benchmarks/peers.lock
 
 clean:  ## Remove .venv and all caches (the data in .orchestrator stay)
 	@rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -92,3 +97,13 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 	@"$(PYTHON)" -m venv .venv
 	@$(PIP) install --progress-bar off --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+
+# Without them the benchmark still runs, and says what it was not compared with.
+$(PEERS): | $(STAMP)
+	@echo "Adding what is only compared with, into .venv/peers"
+	@rm -rf .venv/peers && mkdir -p .venv/peers
+	@uv pip install --quiet --python $(BIN)/python --target .venv/peers --require-hashes --no-deps \
+	    -r benchmarks/peers.lock 2>/dev/null \
+	  || $(PIP) install --progress-bar off --target .venv/peers --require-hashes --no-deps \
+	    -r benchmarks/peers.lock \
+	  || { echo "They could not be installed; measuring without them."; exit 0; }; touch $@

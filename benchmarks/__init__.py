@@ -1,7 +1,10 @@
 """How fast this system is, beside a bare Celery task and beside the floor, in the same run.
 
-    python -m benchmarks            # under five minutes; writes benchmarks/results/
-    python -m benchmarks --quick    # under a minute
+    make bench                                  # some ten minutes; writes benchmarks/results/
+    .venv/bin/python -m benchmarks --quick      # some two minutes
+    .venv/bin/python -m benchmarks --only gate  # or system
+
+The gate by itself, beside other libraries for limits, locks and breakers: see `benchmarks.gate`.
 
 The *floor* of a spawn is one PostgreSQL commit and one Redis round trip: less cannot be asked of
 anything that is durable and decides. *Bare Celery* is a task of the same broker, worker settings

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick]`; see the package."""
+"""`python -m benchmarks [--quick] [--only system|gate]`; see the package."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import agents as agents  # registers them in this process too
 from benchmarks import clients, facts, floods, starts
+from benchmarks.gate.measure import measure as measure_gate
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.report import Report
 from benchmarks.samples import Samples
@@ -28,26 +29,39 @@ PARTS: dict[str, Callable[[Stage, Samples], None]] = {
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything: under a minute")
-    plan = QUICK if parser.parse_args().quick else FULL
+    parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
+    parser.add_argument("--only", choices=("system", "gate"), help="a part; keeps latest.md")
+    options = parser.parse_args()
+    plan = QUICK if options.quick else FULL
     console = Console()
-    report = measure(plan, lambda text: console.print(text, style="dim", highlight=False))
+
+    def say(text: str) -> None:
+        console.print(text, style="dim", highlight=False)
+
+    report = measure(plan, options.only, say)
     report.show(console)
     for path in report.write():
         console.print(f"written: {path.relative_to(facts.ROOT)}", highlight=False)
 
 
-def measure(plan: Plan, say: Callable[[str], None]) -> Report:
-    """One run on servers and workers of its own."""
+def measure(plan: Plan, only: str | None, say: Callable[[str], None]) -> Report:
+    """One run on servers and workers of its own: all, or only the `system` or the `gate`."""
     machine, began, at = facts.machine(), time.monotonic(), datetime.now(UTC)
-    samples = Samples()
+    samples, versions = Samples(), facts.packages()
+    if only != "gate":
+        versions |= _measure_system(plan, samples, say)
+    if only != "system":
+        versions |= measure_gate(plan.gate, samples, say)
+    mode = "-".join(filter(None, (plan.name, only)))
+    return Report(at, facts.commit(), mode, time.monotonic() - began, machine, versions, samples)
+
+
+def _measure_system(plan: Plan, samples: Samples, say: Callable[[str], None]) -> dict[str, str]:
     with stage(plan, lambda name, detail: say(f"{name} {detail}")) as measured:
         for name, part in PARTS.items():
             say(f"measuring {name}")
             part(measured, samples)
-        versions = facts.versions(measured)
-    seconds = time.monotonic() - began
-    return Report(at, facts.commit(), plan.name, seconds, machine, versions, samples)
+        return facts.servers(measured)
 
 
 if __name__ == "__main__":

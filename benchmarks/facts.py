@@ -29,14 +29,18 @@ def machine() -> dict[str, str]:
     }
 
 
-def versions(stage: Stage) -> dict[str, str]:
-    """Versions of packages and servers, and whether commits are durable."""
+def packages() -> dict[str, str]:
+    """Versions of the packages that everything passes through."""
+    return {f"python-{name}": version(name) for name in _PACKAGES}
+
+
+def servers(stage: Stage) -> dict[str, str]:
+    """Versions of the servers, and whether commits are durable."""
     server = stage.deps.store.server()
-    packages = {f"python-{name}": version(name) for name in _PACKAGES}
-    return packages | {
+    return {
         "postgresql": f"{server['version']} (fsync {server['fsync']}, synchronous_commit "
         f"{server['synchronous_commit']})",
-        "redis server": _redis_server(stage.redis),
+        "redis server": redis_server(stage.redis),
     }
 
 
@@ -74,7 +78,8 @@ def _memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
-def _redis_server(client: redis.Redis) -> str:
+def redis_server(client: redis.Redis) -> str:
+    """Name and version, and whether it is durable."""
     server = client.info("server")
     persistence = client.info("persistence")
     name = server.get("server_name", "redis")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.gate import plan as gates
+from benchmarks.gate.plan import GatePlan
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -22,6 +25,8 @@ class Plan:
     #: rounds of no-ops, and no-ops in one
     flood_rounds: int
     flood_size: int
+    #: what is measured of the gate by itself
+    gate: GatePlan
     #: starts per second at load
     load_rate: float = 50.0
     #: threads of every worker, and how many of them are busy at load
@@ -39,6 +44,7 @@ QUICK = Plan(
     load_starts=60,
     flood_rounds=2,
     flood_size=300,
+    gate=gates.QUICK,
 )
 
 FULL = Plan(
@@ -51,4 +57,5 @@ FULL = Plan(
     load_starts=150,
     flood_rounds=5,
     flood_size=1_000,
+    gate=gates.FULL,
 )

@@ -11,13 +11,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as Grid
 
-from benchmarks.results import Aim, Line, Table, aims, tables
+from benchmarks.results import aims, tables
 from benchmarks.samples import Samples, Series
+from benchmarks.tables import Table
 
 RESULTS = Path(__file__).parent / "results"
-_COLUMNS = ("p50 ms", "p95 ms", "p99 ms", "per second", "beside")
-#: Samples without which nothing is said about the slowest ones.
-_ENOUGH = 100
+#: The column of words; all others are numbers.
+_WORDS = "beside"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Report:
         for table in tables(self.samples):
             console.print(_grid(table))
         for aim in aims(self.samples):
-            console.print(_aim(aim), style="green" if aim.is_met else "red", highlight=False)
+            console.print(str(aim), style="green" if aim.is_met else "red", highlight=False)
 
     def write(self) -> list[Path]:
         """Write the files of this run. Only a full one replaces `latest.md`."""
@@ -63,17 +63,21 @@ class Report:
             "machine": dict(self.machine),
             "versions": dict(self.versions),
             "series": {name: _figures(series) for name, series in self.samples.items()},
+            "figures": {
+                name: [round(value, 6) for value in values]
+                for name, values in self.samples.figures().items()
+            },
             "ratios": {
-                f"{line.what} / {other}": round(value, 3)
+                name: round(value, 3)
                 for table in tables(self.samples)
-                for line in table.lines
-                for other, value in line.ratios
+                for name, value in table.ratios.items()
             },
             "aims": [
                 {
                     "what": aim.what,
-                    "value": round(aim.value, 3),
+                    "value": round(aim.value, 6),
                     "bound": aim.bound,
+                    "side": "at least" if aim.is_least else "at most",
                     "unit": aim.unit,
                     "met": aim.is_met,
                 }
@@ -90,7 +94,7 @@ class Report:
         for table in tables(self.samples):
             yield from _page(table)
         yield from ("", "## Aims", "")
-        yield from (f"- {_aim(aim)}" for aim in aims(self.samples))
+        yield from (f"- {aim}" for aim in aims(self.samples))
         yield from ("", "## Machine", "")
         yield from (f"- {name}: {fact}" for name, fact in {**self.machine, **self.versions}.items())
 
@@ -108,39 +112,18 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 4)
 
 
-def _cells(line: Line) -> list[str]:
-    tail = [0.95, 0.99] if len(line.series.samples) >= _ENOUGH else [None, None]
-    return [
-        line.what,
-        *("" if share is None else _time(line, share) for share in (0.5, *tail)),
-        "" if line.per_second is None else f"{line.per_second:,.0f}",
-        line.beside,
-    ]
-
-
-def _time(line: Line, share: float) -> str:
-    return f"{_ms(line.series.percentile(share)):.2f}"
-
-
 def _grid(table: Table) -> Grid:
     grid = Grid("", title=table.title, title_justify="left", title_style="bold")
-    for column in _COLUMNS:
-        grid.add_column(column, justify="left" if column == _COLUMNS[-1] else "right")
-    for line in table.lines:
-        grid.add_row(*_cells(line))
+    for column in table.columns:
+        grid.add_column(column, justify="left" if column == _WORDS else "right")
+    for row in table.rows:
+        grid.add_row(*row)
     return grid
 
 
 def _page(table: Table) -> Iterator[str]:
     yield from ("", f"## {table.title}", "")
-    yield f"| | {' | '.join(_COLUMNS)} |"
-    yield "|---|" + "---:|" * (len(_COLUMNS) - 1) + "---|"
-    for line in table.lines:
-        yield f"| {' | '.join(_cells(line))} |"
-
-
-def _aim(aim: Aim) -> str:
-    verdict = "met" if aim.is_met else "NOT MET"
-    return (
-        f"{aim.what}: {aim.value:.2f} {aim.unit} (aim: at most {aim.bound:g} {aim.unit}): {verdict}"
-    )
+    yield f"| | {' | '.join(table.columns)} |"
+    yield "|---|" + "".join("---|" if one == _WORDS else "---:|" for one in table.columns)
+    for row in table.rows:
+        yield f"| {' | '.join(row)} |"

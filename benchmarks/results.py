@@ -2,70 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from benchmarks.samples import Samples, Series, ratio
-
-#: What the gate's verbs are compared with.
-PING = "PING"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a table: what was measured, and how it compares."""
-
-    what: str
-    series: Series
-    #: what it is compared with, and how many times as long it takes
-    ratios: tuple[tuple[str, float], ...] = ()
-    #: None where one does not follow the other without a pause
-    per_second: float | None = None
-
-    @property
-    def beside(self) -> str:
-        """The comparisons in words. With PING it is usual to compare rates: 0.5 xPING."""
-        return ", ".join(
-            f"{1 / times:.2f} xPING" if other == PING else f"{times:.2f} x {other}"
-            for other, times in self.ratios
-        )
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What this system wants to reach, and where it stands."""
-
-    what: str
-    value: float
-    bound: float
-    unit: str
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the value is within the bound."""
-        return self.value <= self.bound
-
-
-@dataclass(frozen=True)
-class Table:
-    """Lines that belong together."""
-
-    title: str
-    lines: tuple[Line, ...]
+from benchmarks.gate import results as gate
+from benchmarks.samples import Samples, ratio
+from benchmarks.tables import PING, Aim, Line, Table, timings
 
 
 def tables(samples: Samples) -> list[Table]:
-    """All that is reported, in the order of an instance's life."""
-    return [
-        _spawns(samples),
-        _verbs(samples),
-        _starts(samples, "idle"),
-        _starts(samples, "load"),
-        _floods(samples),
-    ]
+    """All that is reported of what was measured, in the order of an instance's life."""
+    found: list[Table] = []
+    if "spawn" in samples:
+        found += [_spawns(samples), _verbs(samples)]
+        found += [_starts(samples, "idle"), _starts(samples, "load"), _floods(samples)]
+    return found + gate.tables(samples)
 
 
 def aims(samples: Samples) -> list[Aim]:
-    """The aims, held against this run."""
+    """The aims, held against what was measured."""
+    return (_aims(samples) if "spawn" in samples else []) + gate.aims(samples)
+
+
+def _aims(samples: Samples) -> list[Aim]:
     return [
         Aim("spawn, p99", samples["spawn"].percentile(0.99) * 1000, 10.0, "ms"),
         Aim("spawn, p50 over the floor", ratio(samples["spawn"], samples["floor"]), 2.0, "x"),
@@ -96,7 +52,7 @@ def _spawns(samples: Samples) -> Table:
         if name != "publish":
             ratios.append(("bare Celery", ratio(series, samples["publish"])))
         lines.append(Line(what, series, tuple(ratios), series.rate))
-    return Table("A call from one process, on an idle system", tuple(lines))
+    return timings("A call from one process, on an idle system", lines)
 
 
 def _verbs(samples: Samples) -> Table:
@@ -109,7 +65,7 @@ def _verbs(samples: Samples) -> Table:
         "settle": "commit",
     }
     names = {"ping": PING, "commit": "commit"}
-    lines = (
+    lines = [
         Line(
             verb,
             samples[verb],
@@ -117,9 +73,9 @@ def _verbs(samples: Samples) -> Table:
             samples[verb].rate,
         )
         for verb, other in compared.items()
-    )
-    return Table(
-        "The single verbs, one client: rate beside PING's, time beside a commit's", tuple(lines)
+    ]
+    return timings(
+        "The single verbs, one client: rate beside PING's, time beside a commit's", lines
     )
 
 
@@ -134,15 +90,15 @@ def _beside(samples: Samples, prefix: str, name: str) -> tuple[tuple[str, float]
 
 def _starts(samples: Samples, prefix: str) -> Table:
     when = {"idle": "on an idle system", "load": "with half of the slots busy, 50 starts/s"}[prefix]
-    lines = (
+    lines = [
         Line(what, samples[f"{prefix}.{name}"], _beside(samples, prefix, name))
         for name, what in _VARIANTS.items()
-    )
-    return Table(f"From the call to the first line of what was called, {when}", tuple(lines))
+    ]
+    return timings(f"From the call to the first line of what was called, {when}", lines)
 
 
 def _floods(samples: Samples) -> Table:
-    lines = (
+    lines = [
         Line(
             what,
             samples[f"flood.{name}"],
@@ -150,5 +106,5 @@ def _floods(samples: Samples) -> Table:
             1 / samples[f"flood.{name}"].percentile(0.5),
         )
         for name, what in _VARIANTS.items()
-    )
-    return Table("No-ops from end to end with one worker process: time per no-op", tuple(lines))
+    ]
+    return timings("No-ops from end to end with one worker process: time per no-op", lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -59,13 +59,17 @@ def ratio(ours: Series, theirs: Series) -> float:
 
 
 class Samples:
-    """All series of a run by name."""
+    """All series of a run by name, and figures that are no times of calls."""
 
     def __init__(self) -> None:
         self._series: dict[str, Series] = {}
+        self._figures: dict[str, list[float]] = {}
 
     def __getitem__(self, name: str) -> Series:
         return self._series[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._series or name in self._figures
 
     def items(self) -> Iterable[tuple[str, Series]]:
         """Names and series, in the order in which they were first measured."""
@@ -74,6 +78,18 @@ class Samples:
     def add(self, name: str, taken: Sequence[float]) -> None:
         """One more round of a series."""
         self._series.setdefault(name, Series()).add(taken)
+
+    def note(self, name: str, value: float) -> None:
+        """One more value of a figure."""
+        self._figures.setdefault(name, []).append(value)
+
+    def figure(self, name: str) -> float:
+        """The middle one of a figure's values."""
+        return statistics.median(self._figures[name])
+
+    def figures(self) -> Mapping[str, Sequence[float]]:
+        """All values of all figures."""
+        return self._figures
 
 
 def in_turns(variants: Sequence[T], rounds: int) -> Iterable[T]:

@@ -1,0 +1,157 @@
+"""From samples to tables and aims of the gate."""
+
+from __future__ import annotations
+
+from benchmarks.samples import Samples, ratio
+from benchmarks.tables import PING, Aim, Line, Table, percentiles, timings
+
+_COLUMNS = ("p50 ms", "p95 ms", "p99 ms", "per second", "script us", "beside")
+
+_VERBS = {
+    "wire_ping": "PING over the gate's client",
+    "check_in": "check in: admitted",
+    "follow": "follow: handed out",
+    "release": "release: nobody waits",
+    "queue": "check in and follow: queued",
+    "hand_on": "release and admit the next",
+}
+_PEERS = {
+    "limits": "limits: fixed window",
+    "throttled-py": "throttled-py: token bucket",
+    "pybreaker": "pybreaker: call through a closed breaker",
+    "tasktiger": "tasktiger: semaphore, taken and given back",
+    "redis-py": "redis-py: lock, taken and given back",
+}
+#: a chain of libraries -> the decision of the gate that it stands for
+_CHAINS = {"admission": "check_in", "call": "acquire"}
+
+
+def tables(samples: Samples) -> list[Table]:
+    """What was measured of the gate; nothing when nothing was."""
+    if "gate.ping" not in samples:
+        return []
+    return [_verbs(samples), _rivals(samples), _crowd(samples), _queues(samples)]
+
+
+def aims(samples: Samples) -> list[Aim]:
+    """The aims of the gate, held against what was measured of them."""
+    if "gate.ping" not in samples:
+        return []
+    check_in = 1 / ratio(samples["gate.check_in"], samples["gate.ping"])
+    found = [
+        Aim("check-in, one client, beside PING", check_in, 0.45, "xPING", is_least=True),
+        Aim(
+            "check-ins at the server's limit",
+            samples["gate.crowd.check_in"].rate,
+            25_000,
+            "per second",
+            is_least=True,
+        ),
+    ]
+    for chain, ours in _CHAINS.items():
+        if f"gate.chain.{chain}" in samples and f"gate.{ours}" in samples:
+            times = ratio(samples[f"gate.chain.{chain}"], samples[f"gate.{ours}"])
+            what = f"{ours}, against a chain of libraries"
+            found.append(Aim(what, times, 3.0, "x as fast", is_least=True))
+    return found + _queue_aims(samples)
+
+
+def _verbs(samples: Samples) -> Table:
+    names = {"ping": PING} | _VERBS
+    rows = tuple(
+        (what, *_calls(samples, f"gate.{name}"))
+        for name, what in names.items()
+        if f"gate.{name}" in samples
+    )
+    return Table("The gate, one client", _COLUMNS, rows)
+
+
+def _calls(samples: Samples, name: str) -> tuple[str, ...]:
+    series = samples[name]
+    script = f"{samples.figure(f'{name}.server'):.1f}" if f"{name}.server" in samples else ""
+    rate = 1 / ratio(series, samples["gate.ping"])
+    return (*percentiles(series), f"{series.rate:,.0f}", script, f"{rate:.2f} xPING")
+
+
+def _rivals(samples: Samples) -> Table:
+    ping = samples["gate.ping"]
+    lines = []
+    for name, what in _PEERS.items():
+        if f"gate.peer.{name}" in samples:
+            series = samples[f"gate.peer.{name}"]
+            lines.append(Line(what, series, ((PING, ratio(series, ping)),), series.rate))
+    for chain, ours in _CHAINS.items():
+        if f"gate.chain.{chain}" in samples:
+            series = samples[f"gate.chain.{chain}"]
+            ratios = [(PING, ratio(series, ping))]
+            if f"gate.{ours}" in samples:
+                ratios.append((f"our {ours}", ratio(series, samples[f"gate.{ours}"])))
+            lines.append(Line(f"chain of libraries: {chain}", series, tuple(ratios), series.rate))
+    return timings("Other libraries, one client, on the same server", lines)
+
+
+def _crowd(samples: Samples) -> Table:
+    ping = samples["gate.crowd.ping"]
+    rows = []
+    for name, series in samples.items():
+        if name.startswith("gate.crowd."):
+            rows.append(
+                (
+                    name.removeprefix("gate.crowd."),
+                    f"{series.rate:,.0f}",
+                    f"{samples.figure(f'{name}.server'):.1f}",
+                    f"{samples.figure(f'{name}.processor'):.1f}",
+                    f"{1 / ratio(series, ping):.2f} xPING",
+                )
+            )
+    columns = ("per second", "script us", "processor us", "beside")
+    return Table("The server at its limit, several clients", columns, tuple(rows))
+
+
+def _queues(samples: Samples) -> Table:
+    rows = []
+    for name, series in samples.items():
+        verb, _, size = name.removeprefix("gate.").partition(".")
+        if verb in ("enqueue", "dequeue"):
+            waiting, flows = map(int, size.split("."))
+            base = f"gate.{verb}.{_base(samples)}.server"
+            script = samples.figure(f"{name}.server")
+            rows.append(
+                (
+                    f"{verb}: {waiting:,} wait in {flows:,} flows",
+                    *percentiles(series),
+                    f"{script:.1f}",
+                    f"{script / samples.figure(base):.2f} x 1,000 waiting",
+                )
+            )
+    columns = ("p50 ms", "p95 ms", "p99 ms", "script us", "beside")
+    return Table("The fair queue", columns, tuple(rows))
+
+
+def _queue_aims(samples: Samples) -> list[Aim]:
+    """Coming and going together, of the longest queue beside one of 1,000."""
+    sizes = _sizes(samples)
+    base = _base(samples)
+    waiting, flows = max(map(_numbers, sizes))
+    longest = f"{waiting}.{flows}"
+    times = _cost(samples, longest) / _cost(samples, base)
+    return [Aim(f"queue of {waiting:,}, cost beside one of 1,000", times, 1.5, "x")]
+
+
+def _cost(samples: Samples, size: str) -> float:
+    return sum(samples.figure(f"gate.{verb}.{size}.server") for verb in ("enqueue", "dequeue"))
+
+
+def _sizes(samples: Samples) -> list[str]:
+    prefix = "gate.enqueue."
+    return [name.removeprefix(prefix) for name, _ in samples.items() if name.startswith(prefix)]
+
+
+def _base(samples: Samples) -> str:
+    """The queue of 1,000 that the others are compared with."""
+    return next(size for size in _sizes(samples) if _numbers(size)[0] == 1_000)
+
+
+def _numbers(size: str) -> tuple[int, int]:
+    waiting, flows = map(int, size.split("."))
+    return waiting, flows
