@@ -9,6 +9,7 @@ from typing import cast
 
 import redis
 
+from orchestrator.admission.calls import CallGate
 from orchestrator.admission.limits import LimitCalls
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
 from orchestrator.domain.errors import GateUnavailable
@@ -17,7 +18,7 @@ from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Verdict
 
 
-class Gate(LimitCalls):
+class Gate(LimitCalls, CallGate):
     """All decisions about limits, taken by Lua scripts in Redis."""
 
     #: which shard is dealt the first of what a worker has free

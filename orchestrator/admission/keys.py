@@ -59,6 +59,29 @@ KEYS: dict[str, str] = {
     "refusals": ":refusals",
     # string <job>:<period>: taken when a round of housekeeping has begun
     "rounds": ":rounds:",
+    # hash <resource>: what is declared of a resource; `*` stands for those nobody declared
+    "resource": ":resource:",
+    # hash <scope>: what is left in each bucket, and at which time that was so. A scope is a
+    # resource, or a resource and a tenant where each tenant has limits of its own
+    "bucket": ":bucket:",
+    # hash <scope>: state, generation and counts of a breaker
+    "breaker": ":breaker:",
+    # hash scope -> what an operator has decided of a breaker: open or closed
+    "forced": ":forced",
+    # zset scope -> when an open breaker lets probes through
+    "tripped": ":tripped",
+    # set: scopes that have been called
+    "scopes": ":scopes",
+    # hash <id>: one call: state, scope, what it has taken; kept a while after its end
+    "call": ":call:",
+    # zset <scope>, id -> expiry: the calls under way, and those of them that are probes
+    "calls": ":calls:",
+    "probes": ":probes:",
+    # zset <scope>, ticket -> turn: who waits to call; and ticket -> expiry
+    "tickets": ":tickets:",
+    "ticket_ends": ":ticket_ends:",
+    # hash <scope>: virtual time, and where the turns of each tenant end
+    "turns": ":turns:",
     # list <pool>: the Celery queue of a pool
     "queue": ".",
     # list: messages for a relay to another broker
@@ -67,6 +90,8 @@ KEYS: dict[str, str] = {
     "done": ":done:",
     # channel <worker>: "id attempt": a waiting thread may go on
     "granted": ":granted:",
+    # channel <call>: its turn may have come
+    "turn": ":turn:",
     # channel: "id": whoever runs it must stop it
     "stop": ":stop",
 }

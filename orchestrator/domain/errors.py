@@ -3,6 +3,7 @@
     OrchestratorError
     |-- SpawnRefused            the gate or the store said no; nothing was recorded
     |   `-- InvalidSpawn        the request itself is wrong: repeating it cannot help
+    |-- CallRefused             a resource may not be called now
     |-- InvalidRequest          a call other than a spawn was given something unusable
     |-- InstanceNotFound        no instance has this id
     |-- AgentFailed             the instance that was waited for failed
@@ -82,6 +83,40 @@ class SpawnRefused(OrchestratorError):
 
 class InvalidSpawn(SpawnRefused):
     """The request is wrong in itself: unknown agent, wrong arguments, not JSON, too large."""
+
+
+class CallRefused(OrchestratorError):
+    """A resource may not be called: a limit, its breaker, or a budget says no.
+
+    `scope` names what is short. `retry_after` is a number of seconds, or None when no waiting
+    helps.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        resource: str,
+        scope: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.resource = resource
+        self.scope = scope
+        self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:  # type: ignore[override]  # depends on the refusal here
+        """True when waiting `retry_after` seconds can change the answer."""
+        return self.retry_after is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {
+            "resource": self.resource,
+            "scope": self.scope,
+            "retry_after": self.retry_after,
+        }
 
 
 class InvalidRequest(OrchestratorError):

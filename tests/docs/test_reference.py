@@ -19,6 +19,7 @@ from orchestrator.cli.main import FAILED, REFUSED, UNAVAILABLE
 from orchestrator.config.settings import Settings
 from orchestrator.devstack import errors as devstack_errors
 from orchestrator.domain import errors
+from orchestrator.domain.call import CallRefusal
 from orchestrator.domain.lifecycle import Reason
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Refusal
@@ -72,7 +73,7 @@ def raised() -> set[str]:
         for name, value in vars(module).items()
         if inspect.isclass(value) and issubclass(value, errors.OrchestratorError)
     }
-    found = {str(code) for code in [*Refusal, *Reason]}
+    found = {str(code) for code in [*Refusal, *CallRefusal, *Reason]}
     for path in (ROOT / "orchestrator").rglob("*.py"):
         found |= set(_codes(ast.parse(path.read_text()), classes))
     return found

@@ -23,7 +23,7 @@ from hypothesis import settings
 
 from orchestrator.admission.scripts import Library, Script
 from orchestrator.devstack import EmbeddedServers, scratch_folder
-from tests.gate import limits_machine, machine
+from tests.gate import call_machine, limits_machine, machine
 from tests.gate.test_gate_model import SETTINGS
 from tests.gate.traced import TracedGate, probed_library
 
@@ -37,6 +37,13 @@ CHECKS: dict[str, Check] = {
     "configure": limits_machine.check,
     "note_woken": limits_machine.check,
 }
+CHECKS |= dict.fromkeys(
+    [
+        *("acquire", "give_up", "observe", "renew_calls", "settle_call", "force_breaker"),
+        *("lib/breaker", "lib/bucket", "lib/call", "lib/resource", "lib/turn"),
+    ],
+    call_machine.check,
+)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from orchestrator.admission.calls import Caller
 from orchestrator.admission.gate import Gate
+from orchestrator.domain.call import Amounts, Outcome
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.limits import Limits
+from orchestrator.domain.provider import Hint
+from orchestrator.domain.resource import Resource
 from orchestrator.domain.scope import Scope
 from tests.gate.rows import parent_of, row_of
 from tests.support.make import spawn_of
@@ -21,28 +25,39 @@ def configure(gate: Gate) -> None:
     gate.configure(Limits(), lease=15.0, dispatch=60.0, outbox=False)
 
 
+CALL = Caller("call", "llm", "tenant", NEW.id)
+
 #: script -> a call of the gate that runs it
 TOUR: Mapping[str, Callable[[Gate], object]] = {
     "apply_limits": lambda gate: gate.apply_limits(1, {Scope("tenant", "t"): 2}, 0),
+    "acquire": lambda gate: gate.acquire(CALL, Amounts(input_tokens=5), may_wait=True),
     "adopt": lambda gate: gate.adopt([ROW]),
     "begin_rebuild": lambda gate: gate.begin_rebuild("token", 10.0),
     "begin_round": lambda gate: gate.begin_round("sweep", 5.0),
+    "breakers": lambda gate: gate.breakers(),
     "cancel": lambda gate: gate.cancel([NEW.id]),
     "check_in": lambda gate: gate.check_in(CHILD, "queue"),
     "configure": configure,
+    "declare": lambda gate: gate.declare([Resource("llm")]),
     "finish_rebuild": lambda gate: gate.finish_rebuild("token"),
     "follow": lambda gate: gate.follow_many([NEW, CHILD]),
+    "force_breaker": lambda gate: gate.force_breaker("llm", None, "open"),
     "forget": lambda gate: gate.forget(NEW.id, 1),
+    "give_up": lambda gate: gate.give_up(CALL),
     "glance": lambda gate: gate.glance(NEW.id),
     "heartbeat": lambda gate: gate.heartbeat("worker", "default", 1, [(NEW.id, 1)]),
     "hold_rebuild": lambda gate: gate.hold_rebuild("token", 10.0),
     "leave": lambda gate: gate.leave("worker"),
     "note_woken": lambda gate: gate.note_woken(1, 0),
+    "note_loss": lambda gate: gate.note_loss("token"),
+    "observe": lambda gate: gate.observe("llm", "tenant", Hint(1.0, {"requests": 5})),
     "pump_now": lambda gate: gate.pump(),
     "refresh_flows": lambda gate: gate.refresh_flows(),
     "release": lambda gate: gate.release(NEW.id, 1),
+    "renew_calls": lambda gate: gate.renew_calls([CALL]),
     "requeue": lambda gate: gate.requeue(ROW, 1, 5.0),
     "resume": lambda gate: gate.resume(NEW.id, 1),
+    "settle_call": lambda gate: gate.settle_call(CALL, Outcome.SUCCESS, {"input_tokens": 3}),
     "suspend": lambda gate: gate.suspend(NEW.id, 1, "worker"),
     "survey": lambda gate: list(gate.survey()),
     "sweep": lambda gate: gate.sweep(10, 30.0),
@@ -56,7 +71,9 @@ FILLING = {
     "begin_rebuild",
     "begin_round",
     "configure",
+    "declare",
     "finish_rebuild",
     "hold_rebuild",
+    "note_loss",
     "note_woken",
 }
