@@ -12,9 +12,12 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     table = {
         "sweep": ("orchestrator.sweep", settings.sweep_every),
         "limits": ("orchestrator.limits", settings.sweep_every),
+        "balance": ("orchestrator.balance", settings.sweep_every),
         "reap": ("orchestrator.reap", settings.reap_every),
         "reconcile": ("orchestrator.reconcile", settings.reconcile_every),
     }
+    if settings.gate_shards == 1:
+        del table["balance"]
     return {
         name: {
             "task": task,

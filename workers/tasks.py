@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.engine import limits, reap, reconcile, sweep
+from orchestrator.engine import balance, limits, reap, reconcile, sweep
 from orchestrator.engine.execute import execute
 from orchestrator.transport.envelope import RUN_TASK
 from workers.app import app
@@ -27,6 +27,12 @@ def sweep_leases(period: float) -> None:
 def follow_limits(period: float) -> None:
     """Let the gate hold what operators have set."""
     round_of("limits", period, limits.run_once)
+
+
+@app.task(name="orchestrator.balance")
+def balance_shards(period: float) -> None:
+    """Let shards of the gate lend each other what they do not need."""
+    round_of("balance", period, balance.run_once)
 
 
 @app.task(name="orchestrator.reap")

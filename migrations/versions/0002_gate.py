@@ -35,6 +35,15 @@ CREATE INDEX limits_scope_version_idx ON limits (scope, version);
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON limits
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+-- What the shards of the gate have borrowed of each other, where a limit is dealt out to them.
+CREATE TABLE credits (
+    field text NOT NULL,
+    shard integer NOT NULL,
+    amount integer NOT NULL,
+    CONSTRAINT credits_pkey PRIMARY KEY (field, shard)
+);
+CREATE SEQUENCE credits_version;
+
 CREATE TABLE resources (
     name text CONSTRAINT resources_pkey PRIMARY KEY,
     spec jsonb NOT NULL,
@@ -80,6 +89,8 @@ DOWN = """
 DROP TABLE budgets;
 DROP TABLE calls;
 DROP TABLE resources;
+DROP TABLE credits;
+DROP SEQUENCE credits_version;
 DROP TABLE limits;
 ALTER TABLE events DISABLE TRIGGER append_only;
 DELETE FROM events WHERE kind <> 'state';

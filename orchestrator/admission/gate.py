@@ -10,7 +10,8 @@ from typing import cast
 import redis
 
 from orchestrator.admission.calls import CallGate
-from orchestrator.admission.limits import LimitCalls
+from orchestrator.admission.credits import CreditCalls
+from orchestrator.admission.limits import DEALT, LimitCalls, part
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
 from orchestrator.domain.errors import GateUnavailable
 from orchestrator.domain.instance import Instance, NewInstance
@@ -18,7 +19,7 @@ from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Verdict
 
 
-class Gate(LimitCalls, CallGate):
+class Gate(LimitCalls, CreditCalls, CallGate):
     """All decisions about limits, taken by Lua scripts in Redis."""
 
     #: which shard is dealt the first of what a worker has free
@@ -195,7 +196,13 @@ class Gate(LimitCalls, CallGate):
             "dispatch_ms": round(dispatch * 1000),
             "outbox": int(outbox),
         }
-        self._run_everywhere("configure", fields=[part for pair in fields.items() for part in pair])
+        for shard in range(self.size):
+            mine = {
+                name: round(part(value, shard, self.size)) if name in DEALT else value
+                for name, value in fields.items()
+            }
+            flat = [word for pair in mine.items() for word in pair]
+            self._run_on(shard, "configure", fields=flat)
 
     def refresh_flows(self) -> None:
         """Put every flow where it belongs now, and hand out what then has room."""

@@ -21,6 +21,8 @@ KEYS: dict[str, str] = {
     # hash: what the settings of the processes say; what operators have set instead of it
     "defaults": ":defaults",
     "operator": ":operator",
+    # hash: limit -> what this shard has borrowed of others, below zero lent them; '' the version
+    "credits": ":credits",
     # hash: `version` of what operators have set, `woken`: up to which the parked were woken
     "limits": ":limits",
     # hash <id>: one instance: place, attempt, session, tenant, pool, agent, priority, thread, stop

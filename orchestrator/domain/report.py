@@ -20,6 +20,8 @@ class Report:
     orphans: int = 0
     #: rows the gate did not know and was told of again
     adopted: int = 0
+    #: slots that one shard of the gate has lent another
+    moved: int = 0
     #: places in the gate without a live row that were given up
     forgotten: int = 0
     #: True when the bound of the round was reached and another should follow at once

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 
 from orchestrator.domain.report import Report
-from orchestrator.engine import limits
+from orchestrator.engine import balance, limits
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
 from orchestrator.telemetry.logging import get_logger
@@ -45,6 +45,7 @@ def run_shard(deps: Deps, shard: int) -> int:
 
 def _fill(deps: Deps, shard: int, token: str) -> int:
     """Tell a shard of its live instances; stops where the claim to do so was lost."""
+    balance.restore(deps, shard)
     configure(deps)
     limits.fill(deps, shard)
     adopted = 0

@@ -160,6 +160,15 @@ limits = sa.Table(
     sa.Index("limits_scope_version_idx", "scope", "version"),
 )
 
+sa.Table(
+    "credits",
+    metadata,
+    sa.Column("field", sa.Text, primary_key=True),
+    sa.Column("shard", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("amount", sa.Integer, nullable=False),
+)
+sa.Sequence("credits_version", metadata=metadata)
+
 resources = sa.Table(
     "resources",
     metadata,

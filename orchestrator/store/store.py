@@ -18,6 +18,7 @@ from orchestrator.domain.errors import InvalidSpawn, SchemaOutdated
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.store.credits import CreditTable
 from orchestrator.store.database import Connection, Database, unavailable
 from orchestrator.store.limits import LimitTable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
@@ -63,6 +64,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.limits = LimitTable(database)
+        self.credits = CreditTable(database)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -36,6 +36,7 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "begin_round": lambda gate: gate.begin_round("sweep", 5.0),
     "breakers": lambda gate: gate.breakers(),
     "cancel": lambda gate: gate.cancel([NEW.id]),
+    "cede": lambda gate: gate.cede(0, 1, "global", 1),
     "check_in": lambda gate: gate.check_in(CHILD, "queue"),
     "configure": configure,
     "declare": lambda gate: gate.declare([Resource("llm")]),
@@ -58,6 +59,7 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "requeue": lambda gate: gate.requeue(ROW, 1, 5.0),
     "resume": lambda gate: gate.resume(NEW.id, 1),
     "settle_call": lambda gate: gate.settle_call(CALL, Outcome.SUCCESS, {"input_tokens": 3}),
+    "set_credits": lambda gate: gate.set_credits(0, 1, {"global": -1}),
     "suspend": lambda gate: gate.suspend(NEW.id, 1, "worker"),
     "survey": lambda gate: list(gate.survey()),
     "sweep": lambda gate: gate.sweep(10, 30.0),
@@ -76,4 +78,5 @@ FILLING = {
     "hold_rebuild",
     "note_loss",
     "note_woken",
+    "set_credits",
 }

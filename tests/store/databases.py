@@ -13,15 +13,14 @@ from contextlib import contextmanager
 import psycopg
 
 from orchestrator.devstack import EmbeddedServers
+from orchestrator.store.schema import metadata
 
 _numbers = itertools.count(1)
 
 #: Past the guards: the audit trail cannot be emptied otherwise.
-_EMPTY = b"""
-    SET LOCAL session_replication_role = replica;
-    DELETE FROM events; DELETE FROM instances; DELETE FROM sessions; DELETE FROM agents;
-    DELETE FROM limits
-"""
+_EMPTY = "SET LOCAL session_replication_role = replica; " + "; ".join(
+    f"DELETE FROM {table}" for table in metadata.tables
+)
 
 
 @contextmanager
@@ -37,7 +36,7 @@ def database(servers: EmbeddedServers, template: str) -> Iterator[str]:
 def empty(connection: psycopg.Connection) -> None:
     """Take all rows away."""
     with connection.transaction():
-        connection.execute(_EMPTY)
+        connection.execute(_EMPTY.encode())
 
 
 def url_of(connection: psycopg.Connection) -> str:

@@ -6,6 +6,7 @@
 -- KEYS    gate
 -- ARGV    version fields...
 -- REPLY   version
+-- USES    credit
 local known = redis.call('HGET', key.limits, 'version')
 if known and tonumber(known) > tonumber(version) then return known end
 
@@ -13,7 +14,7 @@ local before = redis.call('HGETALL', key.operator)
 for i = 1, #before, 2 do
   local default = redis.call('HGET', key.defaults, before[i])
   if default then
-    redis.call('HSET', key.config, before[i], default)
+    redis.call('HSET', key.config, before[i], with_credit(before[i], default))
   else
     redis.call('HDEL', key.config, before[i])
   end
@@ -21,7 +22,7 @@ end
 redis.call('DEL', key.operator)
 for i = 1, #fields, 2 do
   redis.call('HSET', key.operator, fields[i], fields[i + 1])
-  redis.call('HSET', key.config, fields[i], fields[i + 1])
+  redis.call('HSET', key.config, fields[i], with_credit(fields[i], fields[i + 1]))
 end
 redis.call('HSET', key.limits, 'version', version)
 return version
