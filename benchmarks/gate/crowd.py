@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import redis
 
+from benchmarks.gate import calls
 from benchmarks.gate.ground import Ground, plenty, spawn_of
 from benchmarks.gate.meter import metered
 from benchmarks.gate.rehearsal import Commands, Rehearsal
@@ -33,10 +34,12 @@ _TENANTS, _SESSIONS = 100, 1_000
 #: Seconds after which a client counts as stuck.
 _PATIENCE = 60
 
-#: The life of a spawn that finds room.
+#: The life of a spawn that finds room and makes one call.
 _VERBS: dict[str, Callable[[Gate, NewInstance], object]] = {
     "check_in": lambda gate, new: gate.check_in(new, "queue"),
     "follow": lambda gate, new: gate.follow(new),
+    "acquire": lambda gate, new: calls.acquire(gate, calls.caller_of(new)),
+    "settle": lambda gate, new: calls.settle(gate, calls.caller_of(new)),
     "release": lambda gate, new: gate.release(new.id, 1),
 }
 
@@ -47,7 +50,8 @@ def measure(ground: Ground, samples: Samples) -> None:
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(ground.plan.crowd_clients, mp_context=spawning) as clients:
         for _ in range(ground.plan.crowd_rounds):
-            with ground.gate("crowd", plenty()):
+            with ground.gate("crowd", plenty()) as gate:
+                gate.declare(calls.RESOURCES)
                 for verb, commands in verbs.items():
                     _run(ground, clients, f"gate.crowd.{verb}", commands, samples)
 
@@ -60,6 +64,7 @@ def _rehearse(ground: Ground) -> dict[str, Commands]:
     ]
     commands = {"ping": [pack(pack_head("PING"), 1, [])] * total}
     with ground.gate("crowd", plenty()) as gate:
+        gate.declare(calls.RESOURCES)
         rehearsal = Rehearsal(gate)
         for verb, call in _VERBS.items():
             commands[verb] = rehearsal.take_down(functools.partial(call, gate), news)

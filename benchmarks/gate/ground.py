@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import redis
@@ -14,10 +15,12 @@ from benchmarks.disk import real_disk
 from benchmarks.gate.plan import GatePlan
 from orchestrator import Limits
 from orchestrator.admission.gate import Gate
+from orchestrator.admission.keys import hash_tag
 from orchestrator.admission.scripts import Library
 from orchestrator.devstack import EmbeddedServers
 from orchestrator.domain.ids import new_id
-from orchestrator.domain.instance import NewInstance
+from orchestrator.domain.instance import Instance, NewInstance
+from orchestrator.domain.lifecycle import State
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.transport import envelope
@@ -27,6 +30,8 @@ LEASE = 36_000.0
 #: Far above what is started here: limits are to be checked, and never to be met.
 PLENTY = 100_000_000
 POOL = "default"
+#: Where clocks begin that are set: a date in milliseconds, with as many digits as a real one.
+EPOCH = 1_800_000_000_000
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,17 @@ class Ground:
     redis: redis.Redis
 
     @contextlib.contextmanager
-    def gate(self, name: str, limits: Limits, capacity: int = PLENTY) -> Iterator[Gate]:
-        """An open gate of this name, whose workers offer `capacity`; it is emptied afterwards."""
-        gate = Gate(self.url, Library(envelope.lua_function()), name=name, timeout=60.0)
+    def gate(
+        self, name: str, limits: Limits, capacity: int = PLENTY, *, clock: str | None = None
+    ) -> Iterator[Gate]:
+        """An open gate of this name, whose workers offer `capacity`; it is emptied afterwards.
+
+        `clock` is Lua that takes the place of the server's clock.
+        """
+        library = Library(envelope.lua_function(), clock)
+        gate = Gate(self.url, library, name=name, timeout=60.0)
+        if clock:
+            self.redis.set(f"{hash_tag(name)}:clock", EPOCH)
         gate.begin_rebuild("benchmark", LEASE)
         gate.configure(limits, lease=LEASE, dispatch=LEASE, outbox=False)
         gate.finish_rebuild("benchmark")
@@ -92,6 +105,35 @@ def spawn_of(tenant: str = "tenant", session: str = "session") -> NewInstance:
         args="{}",
         timeout_seconds=60.0,
         retry=RetryPolicy(),
+    )
+
+
+def row_of(new: NewInstance, state: State = State.QUEUED, attempt: int = 0) -> Instance:
+    """A spawn as PostgreSQL has it."""
+    return Instance(
+        id=new.id,
+        agent=new.agent,
+        session=new.session,
+        tenant=new.tenant,
+        pool=new.pool,
+        priority=new.priority,
+        parent_id=None,
+        root_id=new.root_id,
+        depth=new.depth,
+        state=state,
+        reason=None,
+        attempt=attempt,
+        failures=0,
+        timeout_seconds=new.timeout_seconds,
+        retry=new.retry,
+        args={},
+        result=None,
+        error=None,
+        worker=None,
+        not_before=None,
+        created_at=datetime.now(UTC),
+        started_at=None,
+        ended_at=None,
     )
 
 

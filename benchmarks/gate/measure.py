@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.facts import redis_server
-from benchmarks.gate import crowd, peers, queues, rivals, verbs
-from benchmarks.gate.ground import Ground, ground
+from benchmarks.gate import calls, crowd, peers, queues, rivals, verbs
+from benchmarks.gate.ground import Ground, ground, plenty
 from benchmarks.gate.plan import GatePlan
 from benchmarks.samples import Samples
 
@@ -26,7 +26,8 @@ def run(place: Ground, samples: Samples, say: Say) -> None:
     if absent := peers.missing():
         say(f"not installed, so not compared with: {', '.join(absent)}")
     say("measuring the gate and its peers, one client")
-    verbs.measure(place, samples, rivals.parts(place))
+    with place.gate("calls", plenty()) as gate:
+        verbs.measure(place, samples, [*calls.parts(place, gate), *rivals.parts(place)])
     say("measuring the server at its limit")
     crowd.measure(place, samples)
     say("measuring the fair queue")

@@ -21,6 +21,14 @@ class GatePlan:
     #: rounds over all sizes, and instances that come and go in one
     queue_rounds: int
     queue_calls: int
+    #: edges of the wait graph, and sizes of the trees in which a wait would close a cycle
+    edges: tuple[int, ...]
+    trees: tuple[int, ...]
+    #: rounds over all graphs, and waits in one
+    wait_rounds: int
+    wait_calls: int
+    #: starts in each scene of fairness
+    fair_starts: int
 
 
 #: Hardly anything: to see that it runs.
@@ -33,6 +41,11 @@ TINY = GatePlan(
     queues=((10, 1), (1_000, 10), (1_000, 1), (1_000, 1_000)),
     queue_rounds=2,
     queue_calls=3,
+    edges=(10, 1_000),
+    trees=(10, 100),
+    wait_rounds=2,
+    wait_calls=3,
+    fair_starts=30,
 )
 
 QUICK = GatePlan(
@@ -44,6 +57,11 @@ QUICK = GatePlan(
     queues=((10, 1), (1_000, 10), (20_000, 200), (20_000, 1), (20_000, 20_000)),
     queue_rounds=4,
     queue_calls=50,
+    edges=(10, 1_000, 10_000),
+    trees=(10, 1_000, 10_000),
+    wait_rounds=4,
+    wait_calls=50,
+    fair_starts=2_100,
 )
 
 FULL = GatePlan(
@@ -63,4 +81,9 @@ FULL = GatePlan(
     ),
     queue_rounds=12,
     queue_calls=100,
+    edges=(10, 1_000, 100_000),
+    trees=(10, 1_000, 10_000),
+    wait_rounds=12,
+    wait_calls=100,
+    fair_starts=14_000,
 )

@@ -13,15 +13,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
 
-from benchmarks.gate.ground import Ground, enqueue, plenty, spawn_of
+from benchmarks.gate.ground import Ground, enqueue, plenty, row_of, spawn_of
 from benchmarks.gate.running import Running
 from benchmarks.gate.verbs import Part, clocked
 from benchmarks.samples import Samples, in_turns
 from orchestrator.admission.gate import Gate
-from orchestrator.domain.instance import Instance, NewInstance
-from orchestrator.domain.lifecycle import State
+from orchestrator.domain.instance import NewInstance
 
 #: Slots that all wait for.
 _SLOTS = 10
@@ -49,7 +47,7 @@ def fill(gate: Gate, waiting: int, flows: int) -> None:
     """Let so many wait, spread evenly over the flows, and hand out what there is room for."""
     for start in range(0, waiting, _PAGE):
         numbers = range(start, min(start + _PAGE, waiting))
-        gate.adopt([_row(_spawn_in(number % flows)) for number in numbers])
+        gate.adopt([row_of(_spawn_in(number % flows)) for number in numbers])
     gate.pump()
 
 
@@ -69,32 +67,3 @@ def _visit(ground: Ground, gate: Gate, name: str, flows: int) -> Part:
 
 def _spawn_in(flow: int) -> NewInstance:
     return spawn_of(f"tenant-{flow // _SESSIONS}", f"session-{flow % _SESSIONS}")
-
-
-def _row(new: NewInstance) -> Instance:
-    """A spawn as PostgreSQL has it."""
-    return Instance(
-        id=new.id,
-        agent=new.agent,
-        session=new.session,
-        tenant=new.tenant,
-        pool=new.pool,
-        priority=new.priority,
-        parent_id=None,
-        root_id=new.root_id,
-        depth=new.depth,
-        state=State.QUEUED,
-        reason=None,
-        attempt=0,
-        failures=0,
-        timeout_seconds=new.timeout_seconds,
-        retry=new.retry,
-        args={},
-        result=None,
-        error=None,
-        worker=None,
-        not_before=None,
-        created_at=datetime.now(UTC),
-        started_at=None,
-        ended_at=None,
-    )

@@ -14,6 +14,11 @@ _VERBS = {
     "release": "release: nobody waits",
     "queue": "check in and follow: queued",
     "hand_on": "release and admit the next",
+    "acquire": "acquire: 4 buckets, breaker, calls at once",
+    "settle": "settle the same",
+    "call": "acquire and settle the same",
+    "bucket": "acquire and settle: 2 buckets",
+    "breaker": "acquire and settle: breaker",
 }
 _PEERS = {
     "limits": "limits: fixed window",
@@ -23,7 +28,7 @@ _PEERS = {
     "redis-py": "redis-py: lock, taken and given back",
 }
 #: a chain of libraries -> the decision of the gate that it stands for
-_CHAINS = {"admission": "check_in", "call": "acquire"}
+_CHAINS = {"admission": "check_in", "call": "call"}
 
 
 def tables(samples: Samples) -> list[Table]:
@@ -51,7 +56,7 @@ def aims(samples: Samples) -> list[Aim]:
     for chain, ours in _CHAINS.items():
         if f"gate.chain.{chain}" in samples and f"gate.{ours}" in samples:
             times = ratio(samples[f"gate.chain.{chain}"], samples[f"gate.{ours}"])
-            what = f"{ours}, against a chain of libraries"
+            what = f"{ours.replace('_', '-')}, against a chain of libraries"
             found.append(Aim(what, times, 3.0, "x as fast", is_least=True))
     return found + _queue_aims(samples)
 

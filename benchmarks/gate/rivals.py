@@ -8,7 +8,6 @@ from __future__ import annotations
 import uuid
 
 from benchmarks.gate import chains, peers
-from benchmarks.gate.chains import Chain
 from benchmarks.gate.ground import Ground
 from benchmarks.gate.peers import Use
 from benchmarks.gate.verbs import Part
@@ -22,8 +21,7 @@ def parts(ground: Ground) -> list[Part]:
         for name, use in peers.uses(ground.redis, ground.url).items()
     ]
     if not peers.missing():
-        found.append(_chain(ground, "admission", chains.admission(ground.redis)))
-        found.append(_chain(ground, "call", chains.call(ground.redis, ground.url)))
+        found += [_admission(ground), _call(ground)]
     return found
 
 
@@ -31,13 +29,28 @@ def _use(ground: Ground, name: str, use: Use) -> Part:
     return lambda into: into.add(name, timed(use, _names(ground)))
 
 
-def _chain(ground: Ground, decision: str, chain: Chain) -> Part:
+def _admission(ground: Ground) -> Part:
+    """Only what is taken is compared: a slot is given back much later."""
+    chain = chains.admission(ground.redis)
+
     def part(into: Samples) -> None:
         names = _names(ground)
-        into.add(f"gate.chain.{decision}", timed(chain.take, names))
-        into.add(f"gate.chain.{decision}.end", timed(chain.give_back, names))
+        into.add("gate.chain.admission", timed(chain.take, names))
+        for name in names:
+            chain.give_back(name)
 
     return part
+
+
+def _call(ground: Ground) -> Part:
+    """The whole of a call."""
+    chain = chains.call(ground.redis, ground.url)
+
+    def both(name: str) -> None:
+        chain.take(name)
+        chain.give_back(name)
+
+    return lambda into: into.add("gate.chain.call", timed(both, _names(ground)))
 
 
 def _names(ground: Ground) -> list[str]:
