@@ -110,6 +110,7 @@ def held_at_once(deps: Deps) -> int:
 
 def test_never_more_than_the_limit_while_all_spawn_and_balance(deps: Deps) -> None:
     """Tenants of both shards come and go on six threads while two beats balance."""
+    add(deps, ONE, 8)  # who stay: more than the part of their shard
     over, moved, seen = threading.Event(), [], []
 
     def until_over(action: Callable[[], None]) -> None:
