@@ -57,6 +57,19 @@ KEYS: dict[str, str] = {
     "workers": ":workers",
     "worker": ":worker:",
     "capacity": ":capacity",
+    # hash <name>: a budget, its bounds and what is taken of them; set: the names there are
+    "account": ":account:",
+    "accounts": ":accounts",
+    # set <name>: the live instances that an account counts
+    "account_live": ":account_live:",
+    # hash id -> the account that was charged for the spawn, a line end, the nearest account
+    "account_of": ":account_of",
+    # hash <call>: what is held for a call, and by which accounts
+    "account_call": ":account_call:",
+    # zset name -> when: accounts below which everything is to be ended
+    "accounts_due": ":accounts_due",
+    # zset JSON -> since: shares of budgets that are gone, to be told of
+    "alerts": ":alerts",
     # hash: refusal code -> count
     "refusals": ":refusals",
     # string <job>:<period>: taken when a round of housekeeping has begun

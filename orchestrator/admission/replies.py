@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.domain.budget import BudgetState, BudgetUse, from_units
 from orchestrator.domain.verdict import Decision, Refusal, Verdict
 
 
@@ -39,7 +40,9 @@ class Glance:
 
 def to_verdict(reply: list[str]) -> Verdict:
     """The answer of `lua/check_in.lua`."""
-    decision, refusal, scope, limit, current, retry_after_ms = reply
+    decision, refusal, scope, limit, current, retry_after_ms, *budget = reply
+    if budget:
+        return _of_budget(scope, float(limit), float(current), retry_after_ms, *budget)
     return Verdict(
         Decision(decision),
         Refusal(refusal) if refusal else None,

@@ -23,6 +23,7 @@ class Refusal(StrEnum):
     CONCURRENT_LIMIT = "CONCURRENT_LIMIT"
     QUEUE_FULL = "QUEUE_FULL"
     PARENT_ENDED = "PARENT_ENDED"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,24 @@ class Verdict:
     #: why it was refused
     refusal: Refusal | None = None
     #: which bound was met: `depth`, `session`, `tenant`, `pool`, `global`, or `workers` for
-    #: what the live workers of the pool offer
+    #: what the live workers of the pool offer; for a budget its quantity: `tokens`, `usd`,
+    #: `spawns`, `live`, `depth` or `deadline`
     scope: str = ""
-    limit: int | None = None
-    current: int | None = None
+    limit: float | None = None
+    current: float | None = None
     #: seconds after which the same spawn may be admitted; None when no waiting helps
     retry_after: float | None = None
+    #: whose budget was met: `session <name>` or `instance <id>`
+    budget: str = ""
+    #: how much was asked of it
+    asked: float | None = None
 
     def to_error(self) -> SpawnRefused:
         """The refusal as the exception that callers meet."""
         assert self.refusal is not None
         key = "NO_WORKER" if self.scope == "workers" and not self.limit else self.refusal
+        if self.refusal is Refusal.BUDGET_EXCEEDED:
+            key = f"BUDGET_{self.scope}" if f"BUDGET_{self.scope}" in _WORDS else key
         return SpawnRefused(
             self.refusal,
             _WORDS[key].format(verdict=self),
@@ -69,6 +77,22 @@ _WORDS: dict[str, str] = {
     Refusal.QUEUE_FULL: (
         "The queue of the {verdict.scope} is full: {verdict.current} of {verdict.limit} wait. "
         "Repeat after {verdict.retry_after:g} s."
+    ),
+    "BUDGET_deadline": (
+        "The deadline of the budget of {verdict.budget} has passed; nothing new starts below it."
+    ),
+    "BUDGET_depth": (
+        "The budget of {verdict.budget} lets {verdict.limit:g} levels stand below its owner; this "
+        "spawn would stand {verdict.current:g} below."
+    ),
+    "BUDGET_live": (
+        "The budget of {verdict.budget} lets {verdict.limit:g} instances be live at once, and "
+        "{verdict.current:g} are. Spawn again when some have ended."
+    ),
+    Refusal.BUDGET_EXCEEDED: (
+        "The budget of {verdict.budget} has not enough {verdict.scope} left: {verdict.current:g} "
+        "of {verdict.limit:g} are taken, and {verdict.asked:g} more were asked for. Ask for less, "
+        "or raise the budget (`orchestrator budget` shows it)."
     ),
     Refusal.PARENT_ENDED: (
         "The parent of this spawn has ended or is being stopped; it can have no more children."

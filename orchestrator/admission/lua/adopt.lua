@@ -3,9 +3,9 @@
 -- Guarantee  serves an empty gate as well as one that lost single instances; what the gate knows
 --            of the same or a newer attempt at the same kind of place stands.
 -- KEYS    gate
--- ARGV    id session tenant pool agent priority attempt state delay_ms worker
+-- ARGV    id session tenant pool agent priority depth parent budget attempt state delay_ms worker
 -- REPLY   place
--- USES    now config entry slots park drop
+-- USES    now config entry slots park drop budget
 if redis.call('EXISTS', key.generation) + redis.call('EXISTS', key.rebuilding) == 0 then
   return redis.error_reply('GATE_EMPTY the gate must be rebuilt')
 end
@@ -26,6 +26,7 @@ local entry = {place = 'queued', attempt = tonumber(attempt), session = session,
                pool = pool, agent = agent, priority = tonumber(priority)}
 if state == 'waiting' then entry.thread = worker end
 create(id, entry)
+budget_adopt(id, entry, depth, parent, budget)
 if stop ~= '' then redis.call('HSET', key.instance .. id, 'stop', stop) end
 if state == 'running' then
   move(id, entry, 'dispatched')

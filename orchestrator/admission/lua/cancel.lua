@@ -4,7 +4,7 @@
 -- KEYS    gate
 -- ARGV    ids...
 -- REPLY   more
--- USES    now ready config entry drop pump
+-- USES    now ready config entry drop pump budget_leave
 for _, id in ipairs(ids) do
   local entry = load(id)
   if entry then
@@ -19,6 +19,7 @@ for _, id in ipairs(ids) do
       end
     else
       drop(id, entry)
+      budget_leave(id)
     end
   end
   redis.call('PUBLISH', key.done .. id, '')

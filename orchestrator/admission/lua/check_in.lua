@@ -4,12 +4,13 @@
 --            queued: a place in the queue is held in the same way.
 --            refused: nothing is left behind but the count of the refusal.
 -- KEYS    gate
--- ARGV    id session tenant pool agent priority depth parent parent_attempt on_limit
--- REPLY   decision refusal scope limit current retry_after_ms
--- USES    now ready config entry room slots park expire pump
-local function refuse(code, scope, limit, current, retry_after_ms)
+-- ARGV    id session tenant pool agent priority depth parent parent_attempt on_limit budget
+-- REPLY   decision refusal scope limit current retry_after_ms [account asked]
+-- USES    now ready config entry room slots park expire pump budget
+local function refuse(code, scope, limit, current, retry_after_ms, ...)
   redis.call('HINCRBY', key.refusals, code, 1)
-  return {'refused', code, scope, tostring(limit), tostring(current), tostring(retry_after_ms)}
+  return {'refused', code, scope, tostring(limit), tostring(current), tostring(retry_after_ms),
+          ...}
 end
 
 local held = load(id)
@@ -32,6 +33,9 @@ end
 local entry = {place = 'admitted', attempt = 0, session = session, tenant = tenant, pool = pool,
                agent = agent, priority = tonumber(priority)}
 
+local plan = budget_plan(entry, depth, parent, budget)
+if plan.refused then return refuse('BUDGET_EXCEEDED', budget_reply(plan.refused)) end
+
 -- Those who wait go first: without this a newcomer would take a slot that a queued one of the
 -- same pool is about to get.
 local function others_wait()
@@ -43,6 +47,7 @@ local scope, limit, used = full_scope(entry)
 
 if not scope and not others_wait() then
   create(id, entry)
+  budget_enter(id, entry, plan)
   take_slot(id, entry, config.lease_ms)
   return {'admitted', '', '', '', '', ''}
 end
@@ -62,6 +67,7 @@ end
 
 entry.place = 'reserved'
 create(id, entry)
+budget_enter(id, entry, plan)
 redis.call('ZADD', key.reserved, now + config.lease_ms, id)
 count_in_backlog(id, entry)
 return {'queued', '', scope or 'queue', tostring(limit or 0), tostring(used or 0), ''}

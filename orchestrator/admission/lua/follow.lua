@@ -3,9 +3,9 @@
 -- Guarantee  afterwards it is handed out or parked, whatever became of its check-in; a second
 --            call changes nothing.
 -- KEYS    gate
--- ARGV    id session tenant pool agent priority attempt
+-- ARGV    id session tenant pool agent priority depth parent budget attempt
 -- REPLY   place more
--- USES    now ready config entry hand_out pump drop
+-- USES    now ready config entry hand_out pump drop budget
 local entry = load(id)
 
 if entry and entry.place == 'admitted' then
@@ -23,6 +23,7 @@ if not entry or entry.place == 'reserved' or lapsed then
   entry = {place = 'queued', attempt = tonumber(attempt), session = session, tenant = tenant,
            pool = pool, agent = agent, priority = tonumber(priority)}
   create(id, entry)
+  budget_adopt(id, entry, depth, parent, budget)
   park(id, entry, entry.attempt > 0)
   more = pump(4)
   entry = load(id)

@@ -5,13 +5,14 @@
 -- KEYS    gate
 -- ARGV    id attempt
 -- REPLY   more
--- USES    now ready entry drop expire promote pump
+-- USES    now ready entry drop budget_leave expire promote pump
 local entry = load(id)
 -- An attempt that was put back in line holds no place any more, unless its thread waits there.
 local holds = entry and entry.attempt == tonumber(attempt)
     and (entry.place == 'dispatched' or entry.place == 'suspended' or entry.place == 'expired'
          or (entry.place == 'queued' and entry.thread ~= ''))
 if holds then drop(id, entry) end
+if holds then budget_leave(id) end
 redis.call('PUBLISH', key.done .. id, '')
 expire(4)
 promote(2)

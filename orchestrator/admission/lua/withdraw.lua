@@ -3,10 +3,12 @@
 -- KEYS    gate
 -- ARGV    id
 -- REPLY   more
--- USES    now ready entry drop pump
+-- USES    now ready entry drop pump budget_leave
 local entry = load(id)
 if entry and (entry.place == 'admitted' or entry.place == 'reserved') then
   drop(id, entry)
+  budget_unspawn(id)
+  budget_leave(id)
   return pump(4)
 end
 return 0

@@ -1,0 +1,12 @@
+-- end_budget: everything below an account has been ended; it need not be looked at again, unless
+-- its deadline has been put off meanwhile.
+--
+-- KEYS    gate
+-- ARGV    name
+-- REPLY   nothing
+-- USES    now ready account
+local found = account(name)
+if not found or found.ended or (found.deadline and found.deadline <= now) then
+  redis.call('ZREM', key.accounts_due, name)
+end
+return ''
