@@ -8,6 +8,7 @@ from orchestrator.agents.handle import Handle
 from orchestrator.agents.registry import agent
 from orchestrator.client.orchestrator import Orchestrator
 from orchestrator.config.settings import Settings
+from orchestrator.domain.budget import Budget, BudgetState, BudgetUse
 from orchestrator.domain.errors import (
     AgentCancelled,
     AgentFailed,
@@ -35,6 +36,9 @@ __all__ = [
     "AgentCancelled",
     "AgentFailed",
     "AsyncContext",
+    "Budget",
+    "BudgetState",
+    "BudgetUse",
     "ConfigurationError",
     "Context",
     "Event",

@@ -13,6 +13,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "sweep": ("orchestrator.sweep", settings.sweep_every),
         "limits": ("orchestrator.limits", settings.sweep_every),
         "balance": ("orchestrator.balance", settings.sweep_every),
+        "exhaust": ("orchestrator.exhaust", settings.sweep_every),
         "reap": ("orchestrator.reap", settings.reap_every),
         "reconcile": ("orchestrator.reconcile", settings.reconcile_every),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.engine import balance, limits, reap, reconcile, sweep
+from orchestrator.engine import balance, exhaust, limits, reap, reconcile, sweep
 from orchestrator.engine.execute import execute
 from orchestrator.transport.envelope import RUN_TASK
 from workers.app import app
@@ -33,6 +33,12 @@ def follow_limits(period: float) -> None:
 def balance_shards(period: float) -> None:
     """Let shards of the gate lend each other what they do not need."""
     round_of("balance", period, balance.run_once)
+
+
+@app.task(name="orchestrator.exhaust")
+def exhaust_budgets(period: float) -> None:
+    """End what has run out of its budget."""
+    round_of("exhaust", period, exhaust.run_once)
 
 
 @app.task(name="orchestrator.reap")

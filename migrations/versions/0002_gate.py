@@ -71,22 +71,37 @@ CREATE TABLE calls (
 CREATE INDEX calls_instance_id_idx ON calls (instance_id) WHERE instance_id IS NOT NULL;
 CREATE INDEX calls_budget_id_idx ON calls (budget_id) WHERE budget_id IS NOT NULL;
 
--- A budget of a session or of an instance with all below it.
+-- Budgets of sessions; that of an instance stands in its row. `exhausted`: the quantity for
+-- which everything in the session was failed.
 CREATE TABLE budgets (
-    id text CONSTRAINT budgets_pkey PRIMARY KEY,
-    parent_id text,
+    session text CONSTRAINT budgets_pkey PRIMARY KEY,
     tenant text NOT NULL,
-    session text NOT NULL,
-    instance_id uuid,
     spec json NOT NULL,
+    version integer NOT NULL DEFAULT 1,
+    exhausted text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    ended_at timestamptz
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT budgets_session_fkey
+        FOREIGN KEY (session, tenant) REFERENCES sessions (id, tenant)
 );
-CREATE INDEX budgets_session_idx ON budgets (session);
+
+-- Which shares of which budget have been told of: each once. `account` is the gate's name of it.
+CREATE TABLE budget_alerts (
+    account text NOT NULL,
+    version integer NOT NULL,
+    quantity text NOT NULL,
+    percent smallint NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT budget_alerts_pkey PRIMARY KEY (account, version, quantity, percent)
+);
+CREATE INDEX instances_live_budget_idx ON instances (session)
+    WHERE budget IS NOT NULL AND ended_at IS NULL;
 """
 
 DOWN = """
+DROP TABLE budget_alerts;
 DROP TABLE budgets;
+DROP INDEX instances_live_budget_idx;
 DROP TABLE calls;
 DROP TABLE resources;
 DROP TABLE credits;

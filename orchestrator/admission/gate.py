@@ -9,17 +9,19 @@ from typing import cast
 
 import redis
 
+from orchestrator.admission.accounts import budget_text
+from orchestrator.admission.budgets import BudgetCalls
 from orchestrator.admission.calls import CallGate
 from orchestrator.admission.credits import CreditCalls
 from orchestrator.admission.limits import DEALT, LimitCalls, part
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
 from orchestrator.domain.errors import GateUnavailable
-from orchestrator.domain.instance import Instance, NewInstance
+from orchestrator.domain.instance import Instance, NewInstance, Parent
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Verdict
 
 
-class Gate(LimitCalls, CreditCalls, CallGate):
+class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate):
     """All decisions about limits, taken by Lua scripts in Redis."""
 
     #: which shard is dealt the first of what a worker has free
@@ -149,9 +151,12 @@ class Gate(LimitCalls, CreditCalls, CallGate):
         ]
         return Sweep(any(more for more, *_ in replies), tuple(expired))
 
-    def forget(self, instance_id: str, attempt: int) -> None:
-        """Give up an expired place that belongs to no live instance."""
-        self._run("forget", id=instance_id, attempt=attempt)
+    def forget(self, instance_id: str, attempt: int, *, recorded: bool = True) -> None:
+        """Give up an expired place that belongs to no live instance.
+
+        `recorded`: whether there was one at all; a spawn that was not recorded was none.
+        """
+        self._run("forget", id=instance_id, attempt=attempt, recorded=int(recorded))
 
     def unknown(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that the gate knows nothing of."""
@@ -314,6 +319,7 @@ class Gate(LimitCalls, CreditCalls, CallGate):
 
 
 def _describe(instance: Instance | NewInstance) -> dict[str, object]:
+    parent = instance.parent if isinstance(instance, NewInstance) else instance.parent_id
     return {
         "id": instance.id,
         "session": instance.session,
@@ -321,6 +327,9 @@ def _describe(instance: Instance | NewInstance) -> dict[str, object]:
         "pool": instance.pool,
         "agent": instance.agent,
         "priority": int(instance.priority),
+        "depth": instance.depth,
+        "parent": parent.id if isinstance(parent, Parent) else parent or "",
+        "budget": budget_text(instance.budget),
     }
 
 
@@ -331,8 +340,6 @@ def _milliseconds_until(time: datetime | None) -> int:
 
 def _check_in_values(new: NewInstance, on_limit: str) -> dict[str, object]:
     return _describe(new) | {
-        "depth": new.depth,
-        "parent": new.parent.id if new.parent else "",
         "parent_attempt": new.parent.attempt if new.parent else 0,
         "on_limit": on_limit,
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.domain.budget import BudgetState, BudgetUse, from_units
+from orchestrator.admission.accounts import owner_of
+from orchestrator.domain.budget import from_units
 from orchestrator.domain.verdict import Decision, Refusal, Verdict
 
 
@@ -50,4 +51,19 @@ def to_verdict(reply: list[str]) -> Verdict:
         int(limit) if limit else None,
         int(current) if current else None,
         float(retry_after_ms) / 1000 if retry_after_ms else None,
+    )
+
+
+def _of_budget(
+    quantity: str, limit: float, current: float, retry_after_ms: str, account: str, asked: str
+) -> Verdict:
+    return Verdict(
+        Decision.REFUSED,
+        Refusal.BUDGET_EXCEEDED,
+        quantity,
+        from_units(quantity, limit),
+        from_units(quantity, current),
+        float(retry_after_ms) / 1000 if retry_after_ms else None,
+        budget=owner_of(account),
+        asked=from_units(quantity, float(asked)),
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 from orchestrator.agents.handle import Handle, failure_of
+from orchestrator.domain.budget import Budget
 from orchestrator.domain.instance import Instance, Parent, SpawnRequest
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.priority import Priority
@@ -83,6 +84,7 @@ class Context:
         pool: str | None = None,
         on_limit: str = "queue",
         idempotency_key: str | None = None,
+        budget: Budget | None = None,
     ) -> Handle:
         """Spawn a child. Its priority is this instance's own unless said otherwise.
 
@@ -99,6 +101,7 @@ class Context:
                 pool=pool,
                 on_limit=on_limit,
                 idempotency_key=idempotency_key,
+                budget=budget,
                 tenant=self.tenant,
             )
             child = spawn.spawn(self._deps, request, self._as_parent())

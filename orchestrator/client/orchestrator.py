@@ -12,14 +12,15 @@ from orchestrator import bootstrap
 from orchestrator.agents.handle import Handle
 from orchestrator.agents.registry import REGISTRY
 from orchestrator.config.settings import Settings
+from orchestrator.domain.budget import Budget, BudgetState
 from orchestrator.domain.errors import InstanceNotFound, InvalidRequest
-from orchestrator.domain.ids import parse_id
+from orchestrator.domain.ids import is_id, parse_id
 from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
 from orchestrator.domain.lifecycle import STORED, State
 from orchestrator.domain.limits import LimitChange, LimitState
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.queue import QueueState
-from orchestrator.engine import cancel, limits, spawn, survey, wait
+from orchestrator.engine import budgets, cancel, limits, spawn, survey, wait
 from orchestrator.engine.deps import Deps
 from orchestrator.store.rows import to_trees
 
@@ -70,6 +71,7 @@ class Orchestrator:
         timeout: float | None = None,
         on_limit: str = "queue",
         pool: str | None = None,
+        budget: Budget | None = None,
         connection: Connection | None = None,
     ) -> Handle:
         """Ask for an instance of `agent`. When this returns, the spawn is accepted and durable.
@@ -77,8 +79,9 @@ class Orchestrator:
         `args` are JSON values by argument name. `session` names the tree it belongs to (None: a
         new one). `timeout` is the seconds an attempt may take. `on_limit` says what happens
         where a limit is met: wait in line (`queue`) or raise (`refuse`). A repeated
-        `idempotency_key` of a tenant answers with the first instance. With `connection`, the
-        spawn is recorded in the caller's own open transaction and starts once that commits.
+        `idempotency_key` of a tenant answers with the first instance. `budget` is what it and
+        everything below it may use. With `connection`, the spawn is recorded in the caller's own
+        open transaction and starts once that commits.
 
         Raises `SpawnRefused` (a limit), `InvalidSpawn` (the request), `Unavailable` (a server).
         """
@@ -92,6 +95,7 @@ class Orchestrator:
             timeout=timeout,
             on_limit=on_limit,
             pool=pool,
+            budget=budget,
         )
         if connection is not None:
             return self.handle(spawn.spawn_within(self._deps, request, connection).id)
@@ -160,6 +164,24 @@ class Orchestrator:
         if not found:
             raise InstanceNotFound(instance_id)
         return found
+
+    def set_budget(self, session: str, budget: Budget, *, tenant: str = "default") -> None:
+        """Bound what a whole session may use, from now on; replaces a budget it had.
+
+        Set it before the first spawn of the session. What was used before counts. Raises
+        `InvalidRequest` when the session is another tenant's.
+        """
+        budgets.set_budget(self._deps, session, tenant, budget)
+
+    def budget(self, session_or_id: str, *, tenant: str = "default") -> Sequence[BudgetState]:
+        """The budget of a session, or the nearest of a live instance, and those above it.
+
+        Nearest first; nothing where there is none. What the gate has now, in one look.
+        """
+        found = self._deps.store.get(session_or_id) if is_id(session_or_id) else None
+        if found is not None:
+            return budgets.read(self._deps, found.tenant, found.session, found.id)
+        return budgets.read(self._deps, tenant, session_or_id)
 
     def cancel(self, instance_id: str) -> Sequence[str]:
         """Cancel an instance and everything below it; answers the ids that were still live."""

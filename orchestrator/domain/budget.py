@@ -65,7 +65,7 @@ class Budget:
             )
         if all(getattr(self, one.name) is None for one in fields(self)[:-1]):
             raise _invalid(
-                "It bounds nothing. Give at least one of tokens, usd, live, spawns, depth, deadline."
+                "It bounds nothing. Give one or more of tokens, usd, live, spawns, depth, deadline."
             )
 
     def fixed(self, now: datetime) -> Budget:

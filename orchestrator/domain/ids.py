@@ -39,6 +39,14 @@ def partition_of_id(instance_id: str) -> int:
     return int(instance_id[-2:], 16)
 
 
+def is_id(text: str) -> bool:
+    """Whether a text could be the id of an instance."""
+    try:
+        return bool(parse_id(text))
+    except InvalidRequest:
+        return False
+
+
 def parse_id(text: str) -> str:
     """The canonical form of an instance id, or `InvalidRequest` for anything else."""
     try:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orchestrator.domain.budget import Budget
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.retry import RetryPolicy
@@ -58,7 +59,7 @@ class SpawnRequest:
     #: seconds after which it fails if it has not started by then
     expires_after: float | None = None
     #: what it and everything below it may use
-    budget: Mapping[str, Any] | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class NewInstance:
     not_before: datetime | None = None
     expires_at: datetime | None = None
     cost: float | None = None
-    budget: Mapping[str, Any] | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class Instance:
     #: what it may take, in the unit of the fair queue, if the one who spawned it said so
     cost: float | None = None
     #: what it and everything below it may use
-    budget: Mapping[str, Any] | None = None
+    budget: Budget | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The instance as JSON."""
@@ -143,6 +144,7 @@ class Instance:
             "priority": self.priority.label,
             "not_before": _text(self.not_before),
             "expires_at": _text(self.expires_at),
+            "budget": None if self.budget is None else self.budget.to_dict(),
             "created_at": _text(self.created_at),
             "started_at": _text(self.started_at),
             "ended_at": _text(self.ended_at),

@@ -50,6 +50,8 @@ class Reason(StrEnum):
     CANCELLED = "CANCELLED"
     #: its parent ended before it did
     PARENT_ENDED = "PARENT_ENDED"
+    #: its budget, or that of an instance above or of its session, was used up
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     #: it waits for other instances
     WAITING_FOR_CHILDREN = "WAITING_FOR_CHILDREN"
     #: what it waited for is here

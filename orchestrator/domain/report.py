@@ -24,6 +24,9 @@ class Report:
     moved: int = 0
     #: places in the gate without a live row that were given up
     forgotten: int = 0
+    #: instances ended for want of a budget, and alerts of budgets that were written
+    exhausted: int = 0
+    alerts: int = 0
     #: True when the bound of the round was reached and another should follow at once
     more: bool = False
 

@@ -49,6 +49,7 @@ def prepare(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> 
         retry=spec.retry,
         parent=parent,
         idempotency_key=request.idempotency_key,
+        budget=request.budget,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 
 from orchestrator.domain.report import Report
-from orchestrator.engine import balance, limits
+from orchestrator.engine import balance, budgets, limits
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
 from orchestrator.telemetry.logging import get_logger
@@ -48,6 +48,8 @@ def _fill(deps: Deps, shard: int, token: str) -> int:
     balance.restore(deps, shard)
     configure(deps)
     limits.fill(deps, shard)
+    # Before the instances: whoever is not counted by them yet counts itself when it is adopted.
+    budgets.load_all(deps, shard, lambda: deps.gate.hold_rebuild(token, HOLD, shard))
     adopted = 0
     after = BEFORE_ALL
     while page := deps.store.live_page(after, PAGE):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.domain.report import Report
+from orchestrator.engine import budgets
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
 
@@ -25,7 +26,8 @@ def run_once(deps: Deps) -> Report:
         after = page[-1].id
     if adopted:
         deps.gate.pump()
-    return Report("reconcile", adopted=adopted, forgotten=_forget_ended(deps))
+    forgotten = _forget_ended(deps) + budgets.reconcile(deps)
+    return Report("reconcile", adopted=adopted, forgotten=forgotten)
 
 
 def _check_page(deps: Deps, ids: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.instance import Instance, NewInstance, Parent, SpawnRequest
 from orchestrator.domain.verdict import Decision, Refusal, Verdict
+from orchestrator.engine.budgets import fix_deadline
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.prepare import prepare
 from orchestrator.store import store
@@ -28,7 +29,7 @@ log = get_logger("orchestrator.spawn")
 
 def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> str:
     """Accept one spawn and answer its id, or raise `SpawnRefused` and leave nothing behind."""
-    new = prepare(deps, request, parent)
+    new = fix_deadline(deps, prepare(deps, request, parent))
     verdict = deps.gate.check_in(new, request.on_limit)
     if verdict.decision is Decision.REFUSED:
         return _earlier_or_refuse(deps, new, verdict)
@@ -40,7 +41,7 @@ def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> st
 
 def spawn_many(deps: Deps, requests: Sequence[SpawnRequest]) -> list[str]:
     """Accept several spawns, all of them or, raising for the first refused one, none."""
-    news = [prepare(deps, request) for request in requests]
+    news = [fix_deadline(deps, prepare(deps, request)) for request in requests]
     if not news:
         return []
     verdicts = deps.gate.check_in_many(news, [request.on_limit for request in requests])
@@ -67,7 +68,7 @@ def spawn_within(
     The gate hears of it after the commit (`follow_committed`), so limits make it wait in line
     but cannot refuse it any more.
     """
-    new = prepare(deps, request)
+    new = fix_deadline(deps, prepare(deps, request))
     if not deps.store.record_within(connection, new):
         raise SpawnRefused(
             "IDEMPOTENCY_KEY_TAKEN",

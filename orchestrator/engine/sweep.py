@@ -18,7 +18,8 @@ def run_once(deps: Deps) -> Report:
     for instance_id, attempt in sweep.expired:
         verdict = deps.store.expire(instance_id, attempt)
         if verdict is None:
-            deps.gate.forget(instance_id, attempt)
+            recorded = instance_id in deps.store.standings([instance_id])
+            deps.gate.forget(instance_id, attempt, recorded=recorded)
             forgotten += 1
             continue
         instance, below = verdict

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from orchestrator.domain.budget import Budget
 from orchestrator.domain.instance import AgentSpec, Event, Instance, TreeNode
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.priority import Priority
@@ -38,7 +39,7 @@ def to_instance(row: Row) -> Instance:
         not_before=row["not_before"],
         expires_at=row["expires_at"],
         cost=row["cost"],
-        budget=row["budget"],
+        budget=None if row["budget"] is None else Budget.from_dict(row["budget"]),
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],

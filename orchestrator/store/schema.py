@@ -208,13 +208,27 @@ sa.Index(
 budgets = sa.Table(
     "budgets",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("parent_id", sa.Text),
+    sa.Column("session", sa.Text, primary_key=True),
     sa.Column("tenant", sa.Text, nullable=False),
-    sa.Column("session", sa.Text, nullable=False),
-    sa.Column("instance_id", _UUID),
     sa.Column("spec", pg.JSON, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("exhausted", sa.Text),
     sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
-    sa.Column("ended_at", _TIME),
-    sa.Index("budgets_session_idx", "session"),
+    sa.Column("updated_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.ForeignKeyConstraint(["session", "tenant"], ["sessions.id", "sessions.tenant"]),
+)
+
+budget_alerts = sa.Table(
+    "budget_alerts",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("quantity", sa.Text, primary_key=True),
+    sa.Column("percent", sa.SmallInteger, primary_key=True),
+    sa.Column("at", _TIME, nullable=False, server_default=sa.func.now()),
+)
+sa.Index(
+    "instances_live_budget_idx",
+    instances.c.session,
+    postgresql_where=sa.text("budget IS NOT NULL AND ended_at IS NULL"),
 )

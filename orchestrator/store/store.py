@@ -18,6 +18,7 @@ from orchestrator.domain.errors import InvalidSpawn, SchemaOutdated
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.store.budgets import BudgetRows
 from orchestrator.store.credits import CreditTable
 from orchestrator.store.database import Connection, Database, unavailable
 from orchestrator.store.limits import LimitTable
@@ -65,6 +66,7 @@ class Store:
         self.database = database
         self.limits = LimitTable(database)
         self.credits = CreditTable(database)
+        self.budgets = BudgetRows(database)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -342,7 +344,7 @@ def _record_values(new: NewInstance) -> dict[str, Any]:
         "not_before": new.not_before,
         "expires_at": new.expires_at,
         "cost": new.cost,
-        "budget": None if new.budget is None else json.dumps(new.budget),
+        "budget": None if new.budget is None else json.dumps(new.budget.to_dict()),
     }
     if new.parent is not None:
         values |= {

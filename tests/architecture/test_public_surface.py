@@ -12,6 +12,9 @@ PUBLIC = [
     "AgentCancelled",
     "AgentFailed",
     "AsyncContext",
+    "Budget",
+    "BudgetState",
+    "BudgetUse",
     "ConfigurationError",
     "Context",
     "Event",
@@ -49,6 +52,7 @@ METHODS = {
     "AsyncContext": ["attempt", "check", "spawn", "wait"],
     "Handle": ["cancel", "result", "status"],
     "Orchestrator": [
+        "budget",
         "cancel",
         "close",
         "events",
@@ -58,6 +62,7 @@ METHODS = {
         "limits",
         "list",
         "queue",
+        "set_budget",
         "set_limit",
         "spawn",
         "spawn_many",
@@ -120,6 +125,7 @@ def test_spawn_takes_what_the_contract_names() -> None:
         "timeout",
         "on_limit",
         "pool",
+        "budget",
         "connection",
     ]
     parameters = inspect.signature(orchestrator.Orchestrator.spawn).parameters

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from orchestrator.admission.accounts import AccountLoad, account_of_session
+from orchestrator.domain.budget import Budget
 from orchestrator.domain.instance import Instance, NewInstance, Parent
 from orchestrator.domain.lifecycle import State
+from orchestrator.engine.budgets import to_loads
+from orchestrator.store.budgets import StoredAccount
 
 
 def parent_of(new: NewInstance, attempt: int) -> Parent:
@@ -46,4 +50,26 @@ def row_of(
         created_at=now,
         started_at=None,
         ended_at=None,
+        budget=new.budget,
     )
+
+
+def load_of(budget: Budget, tenant: str, session: str, version: int = 1) -> AccountLoad:
+    """The budget of a session of which nothing was used yet."""
+    account = account_of_session(tenant, session)
+    stored = StoredAccount(
+        account=account,
+        session=session,
+        tenant=tenant,
+        owner=None,
+        base=0,
+        budget=budget,
+        version=version,
+        exhausted=None,
+        above=(),
+        session_account=account,
+        used={},
+        told={},
+        live=(),
+    )
+    return to_loads([stored])[0]

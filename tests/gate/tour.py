@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from orchestrator.admission.accounts import DueBudget
 from orchestrator.admission.calls import Caller
 from orchestrator.admission.gate import Gate
+from orchestrator.domain.budget import Budget
 from orchestrator.domain.call import Amounts, Outcome
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.provider import Hint
 from orchestrator.domain.resource import Resource
 from orchestrator.domain.scope import Scope
-from tests.gate.rows import parent_of, row_of
+from tests.gate.rows import load_of, parent_of, row_of
 from tests.support.make import spawn_of
 
 NEW = spawn_of(id="one")
 CHILD = spawn_of(parent_of(NEW, 1), id="two")
+LOAD = load_of(Budget(tokens=10), "tenant", "session")
+DUE = DueBudget(LOAD.name, "", "tenant", "session", "tokens")
 ROW = row_of(NEW, State.QUEUED, 0)
 
 
@@ -40,6 +44,8 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "check_in": lambda gate: gate.check_in(CHILD, "queue"),
     "configure": configure,
     "declare": lambda gate: gate.declare([Resource("llm")]),
+    "due_budgets": lambda gate: gate.due_budgets(10, 30.0),
+    "end_budget": lambda gate: gate.end_budget(DUE),
     "finish_rebuild": lambda gate: gate.finish_rebuild("token"),
     "follow": lambda gate: gate.follow_many([NEW, CHILD]),
     "force_breaker": lambda gate: gate.force_breaker("llm", None, "open"),
@@ -48,11 +54,14 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "glance": lambda gate: gate.glance(NEW.id),
     "heartbeat": lambda gate: gate.heartbeat("worker", "default", 1, [(NEW.id, 1)]),
     "hold_rebuild": lambda gate: gate.hold_rebuild("token", 10.0),
+    "leave_budgets": lambda gate: gate.leave_budgets([NEW.id]),
+    "load_budget": lambda gate: gate.load_budget(LOAD),
     "leave": lambda gate: gate.leave("worker"),
     "note_woken": lambda gate: gate.note_woken(1, 0),
     "note_loss": lambda gate: gate.note_loss("token"),
     "observe": lambda gate: gate.observe("llm", "tenant", Hint(1.0, {"requests": 5})),
     "pump_now": lambda gate: gate.pump(),
+    "read_budgets": lambda gate: gate.read_budgets("tenant", "session"),
     "refresh_flows": lambda gate: gate.refresh_flows(),
     "release": lambda gate: gate.release(NEW.id, 1),
     "renew_calls": lambda gate: gate.renew_calls([CALL]),
@@ -60,6 +69,7 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "resume": lambda gate: gate.resume(NEW.id, 1),
     "settle_call": lambda gate: gate.settle_call(CALL, Outcome.SUCCESS, {"input_tokens": 3}),
     "set_credits": lambda gate: gate.set_credits(0, 1, {"global": -1}),
+    "stray_budgets": lambda gate: gate.stray_budgets(0, "0"),
     "suspend": lambda gate: gate.suspend(NEW.id, 1, "worker"),
     "survey": lambda gate: list(gate.survey()),
     "sweep": lambda gate: gate.sweep(10, 30.0),

@@ -40,6 +40,10 @@ class Item:
     pool: str
     agent: str
     priority: int
+    depth: int = 0
+    parent: str = ""
+    #: its own budget as JSON; what follows from it is in `budget_model.py`
+    budget: str = ""
     attempt: int = 0
     #: admitted, dispatched (these two hold a slot); reserved, queued, delayed (these three count
     #: against the queue bounds); suspended; expired
@@ -116,7 +120,7 @@ class GateModel:
             return self._refuse("MAX_DEPTH_EXCEEDED", "depth", self.config["max_depth"], depth, "")
         if parent and not self._may_spawn(parent, parent_attempt):
             return self._refuse("PARENT_ENDED", "parent", "", "", "")
-        item = Item(id=id, **described)
+        item = Item(id=id, depth=depth, parent=parent, **described)
         full = self._full_scope(item)
         if full is None:
             self._enter(item, "admitted", self.now + self.config["lease_ms"])
@@ -251,7 +255,7 @@ class GateModel:
             reply += [item.id, item.attempt]
         return reply
 
-    def forget(self, *, id: str, attempt: int) -> str:  # noqa: A002  # as above
+    def forget(self, *, id: str, attempt: int, recorded: int) -> str:  # noqa: A002  # as above
         """An expired place belongs to no live instance."""
         item = self.items.get(id)
         if item and item.place == "expired" and item.attempt == attempt:

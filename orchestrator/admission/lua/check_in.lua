@@ -47,8 +47,8 @@ local scope, limit, used = full_scope(entry)
 
 if not scope and not others_wait() then
   create(id, entry)
-  budget_enter(id, entry, plan)
   take_slot(id, entry, config.lease_ms)
+  budget_enter(id, entry, plan)
   return {'admitted', '', '', '', '', ''}
 end
 

@@ -2,11 +2,11 @@
 -- its deadline has been put off meanwhile.
 --
 -- KEYS    gate
--- ARGV    name
+-- ARGV    tenant budget
 -- REPLY   nothing
 -- USES    now ready account
-local found = account(name)
+local found = account(budget)
 if not found or found.ended or (found.deadline and found.deadline <= now) then
-  redis.call('ZREM', key.accounts_due, name)
+  redis.call('ZREM', key.accounts_due, budget)
 end
 return ''

@@ -84,11 +84,11 @@ local function budget_enter(id, entry, plan)
   local nearest = plan.chain[1]
   if not nearest and not plan.spec then return end
   local paid = nearest_account(plan.chain, 'spawns')
-  if paid then book(paid.name, 'spawns', 'used', 1) end
   if plan.spec then
     nearest = open_account(id, entry, plan)
     table.insert(plan.chain, 1, nearest)
   end
+  if paid then book(paid.name, 'spawns', 'used', 1) end
   redis.call('HSET', key.account_of, id, (paid and paid.name or '') .. '\n' .. nearest.name)
   for _, found in ipairs(plan.chain) do redis.call('SADD', key.account_live .. found.name, id) end
   warn_of(plan.chain, plan.depth)

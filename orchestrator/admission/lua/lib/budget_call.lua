@@ -3,7 +3,10 @@
 -- much money (in billionths of a dollar)? Nil, or what does not let it.
 -- budget_reserve: hold the estimate, whether or not it fits.
 -- budget_settle: charge what the call has really used instead; more than was estimated is a debt.
--- A second time nothing happens. Answers whether an estimate was held.
+-- Only once for each call: it is for the caller to know that.
+-- budget_lose: nobody will settle the call, as far as is known; what was held is free again.
+local BUDGET_CALL_KEPT_MS = 3600000
+local CALL_QUANTITIES = {'tokens', 'usd'}
 
 local function budget_refusal(id, tokens, usd)
   local known = redis.call('HGET', key.account_of, id)
@@ -13,37 +16,65 @@ local function budget_refusal(id, tokens, usd)
 end
 
 local function budget_reserve(call, id, tokens, usd)
-  if redis.call('EXISTS', key.account_call .. call) == 1 then return end
   local known = redis.call('HGET', key.account_of, id)
-  if not known then return end
+  if not known or redis.call('EXISTS', key.account_call .. call) == 1 then return end
   local chain = accounts_from(string.match(known, '\n(.*)$'))
   if not chain[1] then return end
-  local fields = {'account', chain[1].name}
-  for quantity, amount in pairs({tokens = tokens, usd = usd}) do
+  local path, amounts = {}, {tokens = tokens, usd = usd}
+  for i, found in ipairs(chain) do path[i] = found.name end
+  local fields = {'path', table.concat(path, '\n')}
+  for _, quantity in ipairs(CALL_QUANTITIES) do
     local found = nearest_account(chain, quantity)
-    local at = found and found.name or ''
-    for _, field in ipairs({quantity, whole(amount), quantity .. '_at', at}) do
-      fields[#fields + 1] = field
+    if found and amounts[quantity] ~= 0 then
+      for _, field in ipairs({quantity, whole(amounts[quantity]), quantity .. '_at', found.name}) do
+        fields[#fields + 1] = field
+      end
+      book(found.name, quantity, 'held', amounts[quantity])
     end
-    book(at, quantity, 'held', amount)
   end
   redis.call('HSET', key.account_call .. call, unpack(fields))
   redis.call('HINCRBY', key.account .. chain[1].name, 'calls', 1)
 end
 
-local function budget_settle(call, tokens, usd)
-  local v = redis.call('HMGET', key.account_call .. call, 'account', 'tokens', 'tokens_at', 'usd',
-                       'usd_at')
-  if not v[1] then return false end
-  redis.call('DEL', key.account_call .. call)
-  local chain = accounts_from(v[1])
-  for quantity, part in pairs({tokens = {v[2], v[3], tokens}, usd = {v[4], v[5], usd}}) do
-    book(part[2], quantity, 'held', -tonumber(part[1]))
-    -- A session may have been given its budget meanwhile.
-    local found = part[2] == '' and nearest_account(chain, quantity)
-    book(found and found.name or part[2], quantity, 'used', part[3])
+-- What is held for a call is held no more; answers the accounts it stands under, nearest first.
+local function end_hold(call)
+  local v = redis.call('HMGET', key.account_call .. call, 'path', 'lost', 'tokens', 'tokens_at',
+                       'usd', 'usd_at')
+  if not v[1] then return nil end
+  local path = {}
+  for name in string.gmatch(v[1], '[^\n]+') do path[#path + 1] = name end
+  if not v[2] then
+    if v[3] then book(v[4], 'tokens', 'held', -tonumber(v[3])) end
+    if v[5] then book(v[6], 'usd', 'held', -tonumber(v[5])) end
+    redis.call('HINCRBY', key.account .. path[1], 'calls', -1)
   end
-  redis.call('HINCRBY', key.account .. v[1], 'calls', -1)
-  close_accounts(v[1])
-  return true
+  return path
+end
+
+local function budget_settle(call, id, tokens, usd)
+  local path, chain = end_hold(call), {}
+  if path then
+    -- Those that are there still: what was settled with one that has ended is above it by now.
+    for _, name in ipairs(path) do chain[#chain + 1] = account(name) end
+    redis.call('DEL', key.account_call .. call)
+  else
+    local known = redis.call('HGET', key.account_of, id)
+    if not known then return end
+    chain = accounts_from(string.match(known, '\n(.*)$'))
+  end
+  local amounts = {tokens = tokens, usd = usd}
+  for _, quantity in ipairs(CALL_QUANTITIES) do
+    local found = nearest_account(chain, quantity)
+    if found then book(found.name, quantity, 'used', amounts[quantity]) end
+  end
+  if path then close_accounts(path[1]) end
+end
+
+local function budget_lose(call)
+  if redis.call('HEXISTS', key.account_call .. call, 'lost') == 1 then return end
+  local path = end_hold(call)
+  if not path then return end
+  redis.call('HSET', key.account_call .. call, 'lost', 1)
+  redis.call('PEXPIRE', key.account_call .. call, BUDGET_CALL_KEPT_MS)
+  close_accounts(path[1])
 end
