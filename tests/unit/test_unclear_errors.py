@@ -130,6 +130,42 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         },
         r"queue of the tenant is full: 3 of 3.*0\.5 s",
     ),
+    (
+        {
+            "refusal": Refusal.BUDGET_EXCEEDED,
+            "scope": "usd",
+            "limit": 2.5,
+            "current": 2.0,
+            "asked": 1.0,
+            "budget": "session s",
+        },
+        r"budget of session s has not enough usd left: 2 of 2\.5 are taken, and 1 more",
+    ),
+    (
+        {
+            "refusal": Refusal.BUDGET_EXCEEDED,
+            "scope": "live",
+            "limit": 3,
+            "current": 3,
+            "retry_after": 15.0,
+            "budget": "instance i",
+        },
+        "budget of instance i lets 3 instances be live",
+    ),
+    (
+        {"refusal": Refusal.BUDGET_EXCEEDED, "scope": "deadline", "budget": "session s"},
+        "deadline of the budget of session s has passed",
+    ),
+    (
+        {
+            "refusal": Refusal.BUDGET_EXCEEDED,
+            "scope": "depth",
+            "limit": 1,
+            "current": 2,
+            "budget": "session s",
+        },
+        "lets 1 levels stand below its owner; this spawn would stand 2 below",
+    ),
     ({"refusal": Refusal.PARENT_ENDED}, "parent of this spawn has ended"),
 ]
 

@@ -65,7 +65,8 @@ local function tell_budget(found, quantity, percent)
   if (found[quantity .. '_told'] or 0) >= percent then return end
   found[quantity .. '_told'] = percent
   redis.call('HSET', key.account .. found.name, quantity .. '_told', percent)
-  redis.call('ZADD', key.alerts, now, cjson.encode({
+  -- Those of one moment in their order.
+  redis.call('ZADD', key.alerts, string.format('%.17g', now + percent / 1000), cjson.encode({
     account = found.name, owner = found.owner, tenant = found.tenant, session = found.session,
     version = found.version, quantity = quantity, percent = percent,
     limit = whole(found[quantity] or 0), used = whole(taken_of(found, quantity))}))

@@ -1,4 +1,4 @@
--- USES config now entry account shortage
+-- USES config now account shortage
 -- budget_plan: decide about a spawn with its own budget `text`, or ''. Answers a plan for
 -- `budget_enter`; its field `refused` says which account does not let it, and why.
 -- budget_reply: what refuses a spawn, as `check_in` answers it.
