@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
+from orchestrator.admission.accounts import owner_of
 from orchestrator.admission.caller import ScriptCaller
 from orchestrator.domain.call import Amounts, Breaker, CallRefusal, CallVerdict, Outcome
 from orchestrator.domain.provider import Hint
@@ -40,7 +41,7 @@ class CallGate(ScriptCaller):
         return CallVerdict(
             decision,
             CallRefusal(code) if code else None,
-            scope,
+            _short(code, scope),
             float(retry_ms) / 1000 if retry_ms else None,
             int(ahead),
         )
@@ -59,7 +60,7 @@ class CallGate(ScriptCaller):
         hint = hint or Hint()
         started, ended = self._run(
             "settle_call",
-            **_who(caller),
+            **_who(caller) | {"instance": caller.instance},
             **{name: used.get(name, "") for name in DIMENSIONS},
             **_hint_values(hint if self.size == 1 else Hint()),
             outcome=outcome,
@@ -124,6 +125,14 @@ class CallGate(ScriptCaller):
 
 def _who(caller: Caller) -> dict[str, object]:
     return {"id": caller.id, "resource": caller.resource, "tenant": caller.tenant}
+
+
+def _short(code: str, scope: str) -> str:
+    """What is short; of a budget the quantity, and whose it is."""
+    if code != CallRefusal.BUDGET_EXCEEDED:
+        return scope
+    quantity, _, account = scope.partition(" ")
+    return f"{quantity} of {owner_of(account)}"
 
 
 def _hint_values(hint: Hint) -> dict[str, object]:

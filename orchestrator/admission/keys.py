@@ -66,6 +66,8 @@ KEYS: dict[str, str] = {
     "account_of": ":account_of",
     # hash <call>: what is held for a call, and by which accounts
     "account_call": ":account_call:",
+    # zset call -> when to look: calls for which something is held
+    "account_calls": ":account_calls",
     # zset name -> when: accounts below which everything is to be ended
     "accounts_due": ":accounts_due",
     # zset JSON -> since: shares of budgets that are gone, to be told of

@@ -7,7 +7,7 @@
 -- KEYS    gate
 -- ARGV    id resource tenant instance may_wait requests input_tokens output_tokens usd
 -- REPLY   decision code scope retry_after_ms ahead
--- USES    now ready config resource bucket breaker turn call
+-- USES    now ready config resource bucket breaker turn call budget_call
 local policy = policy_of(resource)
 local scope = scope_of(resource, tenant, policy)
 end_calls(scope, 4)
@@ -27,6 +27,12 @@ for _, name in ipairs(DIMENSIONS) do
   if policy[name .. '_capacity'] and amounts[name] > policy[name .. '_capacity'] then
     return refuse('COST_TOO_LARGE', name)
   end
+end
+
+local tokens, money = budget_units(amounts)
+local short_of = budget_refusal(instance, tokens, money)
+if short_of then
+  return refuse('BUDGET_EXCEEDED', short_of.quantity .. ' ' .. short_of.account)
 end
 
 local breaker = breaker_of(scope, resource, policy)
@@ -95,6 +101,7 @@ if breaker.is_new then
   save_breaker(scope, breaker)
 end
 call = {generation = breaker.generation, instance = instance, taken = amounts}
+budget_reserve(id, instance, scope, tokens, money)
 open_call(scope, id, call, breaker.state == 'half_open' and breaker.forced == '')
 wake_first(scope)
 return {'taken', '', '', '', '0'}

@@ -5,7 +5,7 @@
 -- KEYS    gate
 -- ARGV    id resource tenant
 -- REPLY   nothing
--- USES    now ready config resource bucket turn call
+-- USES    now ready config resource bucket turn call budget_call
 local policy = policy_of(resource)
 local scope = scope_of(resource, tenant, policy)
 local call = call_of(id)
@@ -21,6 +21,7 @@ if call.state == 'open' then
   end
   write_levels(scope, levels, policy)
   settled(id, call)
+  budget_settle(id, '', 0, 0)
 end
 wake_first(scope)
 return ''

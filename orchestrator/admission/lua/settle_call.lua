@@ -4,10 +4,10 @@
 --            second call changes nothing and answers the same. The result counts only while the
 --            breaker is in the state in which the call was let through.
 -- KEYS    gate
--- ARGV    id resource tenant outcome block_ms requests input_tokens output_tokens usd
+-- ARGV    id resource tenant instance outcome block_ms requests input_tokens output_tokens usd
 -- ARGV    requests_left input_tokens_left output_tokens_left
 -- REPLY   started_ms ended_ms
--- USES    now ready config resource bucket breaker turn call
+-- USES    now ready config resource bucket breaker turn call budget_call
 local policy = policy_of(resource)
 local scope = scope_of(resource, tenant, policy)
 local call = call_of(id)
@@ -44,10 +44,10 @@ write_levels(scope, levels, policy)
 if call.generation then
   judge(scope, breaker_of(scope, resource, policy), policy, call.generation, outcome, took_ms)
 end
-local instance = key.instance .. call.instance
-if call.instance ~= '' and redis.call('EXISTS', instance) == 1 then
+budget_settle(id, instance, budget_units(used))
+if instance ~= '' and redis.call('EXISTS', key.instance .. instance) == 1 then
   -- For the fair queue, which charges by what was really used.
-  redis.call('HINCRBYFLOAT', instance, 'spent', used.input_tokens + used.output_tokens)
+  redis.call('HINCRBYFLOAT', key.instance .. instance, 'spent', used.input_tokens + used.output_tokens)
 end
 settled(id, call)
 wake_first(scope)
