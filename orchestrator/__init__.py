@@ -3,15 +3,18 @@
 Everything a user needs is here; what is not listed in `__all__` is not for use.
 """
 
+from orchestrator.agents.call import Call
 from orchestrator.agents.context import AsyncContext, Context
 from orchestrator.agents.handle import Handle
 from orchestrator.agents.registry import agent
 from orchestrator.client.orchestrator import Orchestrator
 from orchestrator.config.settings import Settings
 from orchestrator.domain.budget import Budget, BudgetState, BudgetUse
+from orchestrator.domain.call import Breaker
 from orchestrator.domain.errors import (
     AgentCancelled,
     AgentFailed,
+    CallRefused,
     ConfigurationError,
     GateUnavailable,
     InstanceNotFound,
@@ -30,15 +33,20 @@ from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.limits import LimitChange, Limits, LimitState
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.queue import QueueRow, QueueState
+from orchestrator.domain.resource import BreakerPolicy, Resource
 from orchestrator.domain.retry import RetryPolicy
 
 __all__ = [
     "AgentCancelled",
     "AgentFailed",
     "AsyncContext",
+    "Breaker",
+    "BreakerPolicy",
     "Budget",
     "BudgetState",
     "BudgetUse",
+    "Call",
+    "CallRefused",
     "ConfigurationError",
     "Context",
     "Event",
@@ -58,6 +66,7 @@ __all__ = [
     "QueueRow",
     "QueueState",
     "Reason",
+    "Resource",
     "ResultPending",
     "RetryPolicy",
     "SchemaOutdated",

@@ -15,6 +15,7 @@ from orchestrator.domain.instance import AgentSpec
 from orchestrator.engine import rebuild
 from orchestrator.engine.catalogue import Catalogue
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.open_calls import OpenCalls
 from orchestrator.store.database import Database
 from orchestrator.store.store import Store
 from orchestrator.transport import envelope
@@ -47,6 +48,7 @@ def build(
         gate=gate,
         notifier=Notifier(gate.redis),
         catalogue=Catalogue(specs, store.agents),
+        calls=OpenCalls(gate, settings.lease / 3),
         limits=settings.limits,
         max_payload_bytes=settings.max_payload_bytes,
         default_timeout=settings.default_timeout,
@@ -61,6 +63,7 @@ def build(
 
 def close(deps: Deps) -> None:
     """Give all connections back."""
+    deps.calls.close()
     deps.notifier.close()
     deps.gate.close()
     deps.store.close()

@@ -13,8 +13,10 @@ from celery import signals
 from celery.beat import EmbeddedService
 
 from orchestrator import bootstrap
+from orchestrator.agents.registry import REGISTRY
 from orchestrator.config.settings import Settings
-from orchestrator.engine import rebuild
+from orchestrator.domain.resource import by_name
+from orchestrator.engine import rebuild, resources
 from orchestrator.telemetry.logging import get_logger
 from orchestrator.transport.publisher import Publisher
 from workers import process
@@ -32,6 +34,7 @@ def work(settings: Settings, pool: str, concurrency: int) -> int:
     name = process.new_name(pool)
     this = process.start_agents(settings, name, pool, concurrency)
     rebuild.reconfigure(this.deps)
+    _declare(settings, this)
 
     @signals.worker_ready.connect(weak=False)
     def ready(**_: Any) -> None:
@@ -55,6 +58,7 @@ def keep_house(settings: Settings) -> int:
     name = process.new_name(HOUSEKEEPING)
     this = process.start_housekeeping(settings, name)
     rebuild.reconfigure(this.deps)
+    _declare(settings, this)
     app.conf.beat_schedule = schedule(settings)
     # Nothing has to be remembered between starts: rounds are claimed by server time.
     beat = EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler")
@@ -76,6 +80,12 @@ def keep_house(settings: Settings) -> int:
     for thread in threads:
         thread.close()
     return code
+
+
+def _declare(settings: Settings, this: process.Process) -> None:
+    """Say how much of the resources may be used; what the settings say wins over the code."""
+    declared = by_name(REGISTRY.resources.values(), settings.resources.values())
+    resources.declare(this.deps, declared.values())
 
 
 def _quieten(level: str) -> None:

@@ -47,6 +47,8 @@ CREATE SEQUENCE credits_version;
 CREATE TABLE resources (
     name text CONSTRAINT resources_pkey PRIMARY KEY,
     spec jsonb NOT NULL,
+    -- What operators have decided of its breakers: tenant, or '' for all, -> open or closed.
+    forced jsonb NOT NULL DEFAULT '{}',
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 

@@ -7,12 +7,15 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
+from orchestrator.agents.call import Call
 from orchestrator.agents.handle import Handle, failure_of
 from orchestrator.domain.budget import Budget
+from orchestrator.domain.call import Amounts
 from orchestrator.domain.instance import Instance, Parent, SpawnRequest
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.priority import Priority
 from orchestrator.engine import cancel, spawn, wait
+from orchestrator.engine.call import Wish
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host
 from orchestrator.engine.running import Run
@@ -109,6 +112,27 @@ class Context:
             self._spawned += 1
             return Handle(child, self)
 
+    def call(
+        self,
+        resource: str,
+        *,
+        requests: float = 1,
+        input_tokens: float = 0,
+        output_tokens: float = 0,
+        usd: float = 0,
+        on_limit: str = "wait",
+        timeout: float | None = None,
+    ) -> Call:
+        """One call of a limited resource, as `with ctx.call("anthropic/opus") as call:`.
+
+        The amounts are estimates, corrected by `call.settle(...)`. Entering waits for its turn,
+        up to `timeout` seconds, or raises `CallRefused` at once with `on_limit="refuse"`. An open
+        breaker always raises; an agent that lets it pass is put back in line.
+        """
+        self.check()
+        amounts = Amounts(requests, input_tokens, output_tokens, usd)
+        return Call(self._deps, Wish(resource, self.tenant, amounts, on_limit, timeout), self._run)
+
     @overload
     def wait(self, handles: Handle, *, return_exceptions: bool = False) -> Any: ...
 
@@ -188,6 +212,10 @@ class AsyncContext:
     ) -> Handle:
         """See `Context.spawn`."""
         return await asyncio.to_thread(self._context.spawn, agent, args, **options)
+
+    def call(self, resource: str, **options: Any) -> Call:
+        """See `Context.call`; used as `async with ctx.call(...) as call:`."""
+        return self._context.call(resource, **options)
 
     async def wait(
         self, handles: Handle | Iterable[Handle], *, return_exceptions: bool = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.instance import LONGEST_TIMEOUT, AgentSpec
 from orchestrator.domain.names import is_identifier
+from orchestrator.domain.resource import Resource, by_name
 from orchestrator.domain.retry import RetryPolicy
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -33,10 +34,20 @@ class Registry:
 
     def __init__(self) -> None:
         self._agents: dict[str, RegisteredAgent] = {}
+        self._resources: dict[str, Resource] = {}
 
     def get(self, name: str) -> RegisteredAgent | None:
         """The agent of this name."""
         return self._agents.get(name)
+
+    def declare(self, resources: Iterable[Resource]) -> None:
+        """Remember how much of these resources may be used."""
+        self._resources |= by_name(resources)
+
+    @property
+    def resources(self) -> Mapping[str, Resource]:
+        """The resources that agents of this process declare, by name."""
+        return self._resources
 
     def specs(self) -> Mapping[str, AgentSpec]:
         """A live view of the specs by name."""
@@ -78,13 +89,14 @@ def agent(
     retry: RetryPolicy | None = None,
     timeout: float | None = None,
     pool: str = "default",
-    resources: tuple[str, ...] = (),
+    resources: tuple[str | Resource, ...] = (),
 ) -> Callable[[Function], Function]:
     """Register a function as the agent `name`; the function itself stays as it is.
 
     The function takes a `Context` (an `AsyncContext` if it is an `async def`) and then its
     arguments, which are JSON values; so is what it returns. `timeout` is the seconds an attempt
-    may take, `pool` the workers that run it, `retry` what follows a failed attempt.
+    may take, `pool` the workers that run it, `retry` what follows a failed attempt, `resources`
+    what it calls: instances wait in line while one of them is stopped by its breaker.
     """
     if not is_identifier(name) or not is_identifier(pool):
         raise ConfigurationError(
@@ -104,15 +116,26 @@ def agent(
             pool=pool,
             timeout=timeout,
             retry=retry or RetryPolicy(),
-            resources=tuple(resources),
+            resources=tuple(map(_name_of, resources)),
             parameters=parameters,
             required=required,
             takes_any=takes_any,
         )
         REGISTRY.add(RegisteredAgent(spec, function))
+        REGISTRY.declare(one for one in resources if isinstance(one, Resource))
         return function
 
     return register
+
+
+def _name_of(resource: str | Resource) -> str:
+    name = resource.name if isinstance(resource, Resource) else resource
+    if not is_identifier(name):
+        raise ConfigurationError(
+            f"{name!r} cannot name a resource: use 1 to 100 letters, digits and _ . / - , "
+            "beginning with a letter or digit."
+        )
+    return name
 
 
 def _parameters(

@@ -9,10 +9,12 @@ from typing import Any, Self
 from sqlalchemy import Connection
 
 from orchestrator import bootstrap
+from orchestrator.agents.call import Call
 from orchestrator.agents.handle import Handle
 from orchestrator.agents.registry import REGISTRY
 from orchestrator.config.settings import Settings
 from orchestrator.domain.budget import Budget, BudgetState
+from orchestrator.domain.call import Amounts, Breaker
 from orchestrator.domain.errors import InstanceNotFound, InvalidRequest
 from orchestrator.domain.ids import is_id, parse_id
 from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
@@ -20,7 +22,9 @@ from orchestrator.domain.lifecycle import STORED, State
 from orchestrator.domain.limits import LimitChange, LimitState
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.queue import QueueState
-from orchestrator.engine import budgets, cancel, limits, spawn, survey, wait
+from orchestrator.domain.resource import Resource
+from orchestrator.engine import budgets, cancel, limits, resources, spawn, survey, wait
+from orchestrator.engine.call import Wish
 from orchestrator.engine.deps import Deps
 from orchestrator.store.rows import to_trees
 
@@ -100,6 +104,34 @@ class Orchestrator:
         if connection is not None:
             return self.handle(spawn.spawn_within(self._deps, request, connection).id)
         return self.handle(spawn.spawn(self._deps, request))
+
+    def call(
+        self,
+        resource: str,
+        *,
+        tenant: str = "default",
+        requests: float = 1,
+        input_tokens: float = 0,
+        output_tokens: float = 0,
+        usd: float = 0,
+        on_limit: str = "wait",
+        timeout: float | None = None,
+    ) -> Call:
+        """One call of a limited resource, outside of agents; see `Context.call`."""
+        amounts = Amounts(requests, input_tokens, output_tokens, usd)
+        return Call(self._deps, Wish(resource, tenant, amounts, on_limit, timeout))
+
+    def declare(self, *declared: Resource) -> None:
+        """Set how much of these resources may be used, by all processes at once."""
+        resources.declare(self._deps, declared)
+
+    def breakers(self) -> Sequence[Breaker]:
+        """The breakers, buckets and calls of all resources, by name."""
+        return resources.breakers(self._deps)
+
+    def force_breaker(self, resource: str, mode: str, *, tenant: str | None = None) -> None:
+        """Hold a breaker `open` or `closed`, or leave it to itself again (`auto`)."""
+        resources.force(self._deps, resource, tenant, mode)
 
     def spawn_many(self, requests: Sequence[SpawnRequest]) -> list[Handle]:
         """Accept all of these spawns, or none and raise for the first that is refused."""

@@ -21,6 +21,7 @@ from orchestrator.config.stack_file import StackFile
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.ids import PARTITIONS
 from orchestrator.domain.limits import Limits
+from orchestrator.domain.resource import Resource
 
 
 class Settings(BaseSettings):
@@ -57,6 +58,8 @@ class Settings(BaseSettings):
     agents: Annotated[tuple[str, ...], NoDecode] = ()
 
     limits: Limits = Limits()
+    #: resources by name, as `[resources."anthropic/opus"]` of the file; the variable holds JSON
+    resources: dict[str, Resource] = {}
     max_payload_bytes: int = Field(default=262_144, gt=0)
     #: seconds an attempt may take unless the agent or the spawn says otherwise
     default_timeout: float = Field(default=3_600.0, gt=0)
@@ -88,6 +91,16 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        named = {}
+        for name, one in value.items():
+            named[name] = one | {"name": name} if isinstance(one, dict) else one
+        return named
 
     @classmethod
     def settings_customise_sources(

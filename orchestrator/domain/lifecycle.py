@@ -46,6 +46,8 @@ class Reason(StrEnum):
     AGENT_NOT_LOADED = "AGENT_NOT_LOADED"
     #: what the agent returned cannot be stored
     INVALID_RESULT = "INVALID_RESULT"
+    #: a resource it called is stopped by its breaker
+    BREAKER_OPEN = "BREAKER_OPEN"
     #: somebody asked for the cancellation
     CANCELLED = "CANCELLED"
     #: its parent ended before it did

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from orchestrator.domain.call import Outcome
+from orchestrator.domain.errors import OrchestratorError
 
 #: Header, in lower case -> which bucket it tells of
 REMAINING = {
@@ -57,6 +58,8 @@ def read_headers(headers: Mapping[str, str]) -> Hint:
 
 def classify(error: BaseException) -> Outcome:
     """Whose fault a failure is, by its HTTP status or by what it is called."""
+    if isinstance(error, OrchestratorError):
+        return Outcome.CALLER
     status = status_of(error)
     if status is not None:
         return _class_of(status)

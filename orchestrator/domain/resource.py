@@ -129,13 +129,14 @@ class Resource:
             for name in (*names, "concurrency")
             if (value := getattr(self, name)) is not None
         }
-        if 0 in counts.values():
+        if 0 in counts.values() and self.name != UNDECLARED:
             raise ConfigurationError(
                 f"{self.name} cannot be dealt out to {parts} shards: {self}. Raise its limits, use "
                 "fewer shards, or give each tenant limits of its own (per_tenant)."
             )
         usd = None if self.usd_per_hour is None else self.usd_per_hour / parts
-        return replace(self, **counts, usd_per_hour=usd)
+        least = {name: max(1, count) for name, count in counts.items()}
+        return replace(self, **least, usd_per_hour=usd)
 
     def to_dict(self) -> dict[str, Any]:
         """The resource as JSON, without its name."""

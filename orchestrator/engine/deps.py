@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from orchestrator.admission.gate import Gate
 from orchestrator.domain.limits import Limits
 from orchestrator.engine.catalogue import Catalogue
+from orchestrator.engine.open_calls import OpenCalls
 from orchestrator.store.store import Store
 from orchestrator.transport.notify import Notifier
 
@@ -19,6 +20,7 @@ class Deps:
     gate: Gate
     notifier: Notifier
     catalogue: Catalogue
+    calls: OpenCalls
     limits: Limits
     #: bytes of JSON that arguments or a result may take
     max_payload_bytes: int

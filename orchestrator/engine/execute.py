@@ -44,7 +44,16 @@ class Stopped:
     reason: StopReason
 
 
-Outcome = Completed | Failed | Stopped
+@dataclass(frozen=True)
+class HandedBack:
+    """The attempt could not go on for now, by no fault of its own; it counts as no failure."""
+
+    reason: Reason
+    #: seconds before it may start again
+    delay: float
+
+
+Outcome = Completed | Failed | Stopped | HandedBack
 
 
 class Runtime(Protocol):
@@ -88,6 +97,8 @@ def finish(deps: Deps, run: Run, outcome: Outcome) -> None:
             _hand_back(deps, run, Reason.RETRY, error=outcome.error, failed=True, delay=delay)
         case Failed(reason, error):
             _settle(deps, run, Ending(State.FAILED, reason, error=error, failed=True))
+        case HandedBack(reason, delay):
+            _hand_back(deps, run, reason, delay=delay)
         case Stopped(StopReason.WORKER_STOPPED):
             _hand_back(deps, run, Reason.WORKER_STOPPED)
         case Stopped():

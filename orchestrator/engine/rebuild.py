@@ -9,7 +9,8 @@ from __future__ import annotations
 import uuid
 
 from orchestrator.domain.report import Report
-from orchestrator.engine import balance, budgets, limits
+from orchestrator.domain.resource import UNDECLARED, Resource
+from orchestrator.engine import balance, budgets, limits, resources
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
 from orchestrator.telemetry.logging import get_logger
@@ -50,6 +51,7 @@ def _fill(deps: Deps, shard: int, token: str) -> int:
     limits.fill(deps, shard)
     # Before the instances: whoever is not counted by them yet counts itself when it is adopted.
     budgets.load_all(deps, shard, lambda: deps.gate.hold_rebuild(token, HOLD, shard))
+    resources.fill(deps, shard, token)
     adopted = 0
     after = BEFORE_ALL
     while page := deps.store.live_page(after, PAGE):
@@ -65,6 +67,7 @@ def _fill(deps: Deps, shard: int, token: str) -> int:
 def configure(deps: Deps) -> None:
     """Write this process's limits and times into the gate."""
     deps.gate.configure(deps.limits, lease=deps.lease, dispatch=deps.dispatch, outbox=deps.outbox)
+    deps.gate.declare([Resource(UNDECLARED)])
 
 
 def reconfigure(deps: Deps) -> None:

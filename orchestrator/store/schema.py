@@ -174,6 +174,7 @@ resources = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("spec", pg.JSONB, nullable=False),
+    sa.Column("forced", pg.JSONB, nullable=False, server_default="{}"),
     sa.Column("updated_at", _TIME, nullable=False, server_default=sa.func.now()),
 )
 

@@ -22,6 +22,7 @@ from orchestrator.store.budgets import BudgetRows
 from orchestrator.store.credits import CreditTable
 from orchestrator.store.database import Connection, Database, unavailable
 from orchestrator.store.limits import LimitTable
+from orchestrator.store.resources import ResourceTable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
 from orchestrator.store.statements import statement
 
@@ -67,6 +68,7 @@ class Store:
         self.limits = LimitTable(database)
         self.credits = CreditTable(database)
         self.budgets = BudgetRows(database)
+        self.resources = ResourceTable(database)
 
     def close(self) -> None:
         """Give the connections back."""

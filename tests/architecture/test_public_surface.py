@@ -12,9 +12,13 @@ PUBLIC = [
     "AgentCancelled",
     "AgentFailed",
     "AsyncContext",
+    "Breaker",
+    "BreakerPolicy",
     "Budget",
     "BudgetState",
     "BudgetUse",
+    "Call",
+    "CallRefused",
     "ConfigurationError",
     "Context",
     "Event",
@@ -34,6 +38,7 @@ PUBLIC = [
     "QueueRow",
     "QueueState",
     "Reason",
+    "Resource",
     "ResultPending",
     "RetryPolicy",
     "SchemaOutdated",
@@ -49,13 +54,17 @@ PUBLIC = [
 
 #: Public methods and properties of what users hold in their hands.
 METHODS = {
-    "AsyncContext": ["attempt", "check", "spawn", "wait"],
+    "AsyncContext": ["attempt", "call", "check", "spawn", "wait"],
     "Handle": ["cancel", "result", "status"],
     "Orchestrator": [
+        "breakers",
         "budget",
+        "call",
         "cancel",
         "close",
+        "declare",
         "events",
+        "force_breaker",
         "from_settings",
         "get",
         "handle",
@@ -100,7 +109,7 @@ def test_an_agents_context() -> None:
     kind = orchestrator.Context
     found = {method for method in vars(kind) if not method.startswith("_")} - BEHIND_HANDLES
     properties = {"id", "agent", "session", "tenant", "depth", "attempt"}
-    assert found == properties | {"check", "spawn", "wait", "cancel"}
+    assert found == properties | {"call", "check", "spawn", "wait", "cancel"}
 
 
 @pytest.mark.parametrize("name", PUBLIC)

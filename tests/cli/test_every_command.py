@@ -10,6 +10,7 @@ import pytest
 from orchestrator.config.settings import Settings
 from orchestrator.domain.instance import SpawnRequest
 from orchestrator.domain.lifecycle import State
+from orchestrator.domain.resource import Resource
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.spawn import spawn
 from orchestrator.store import migrate
@@ -227,3 +228,20 @@ def test_queue(command: Command, deps: Deps) -> None:
     plain = text(command, "queue", "--limit", "2")
     assert "t[/s]" in plain
     assert "1 more" in plain
+
+
+def test_breakers(command: Command, deps: Deps) -> None:
+    deps.store.resources.save([Resource("b/x")])
+    assert [one["state"] for one in value(command, "breakers")] == ["closed"]
+    held = value(command, "breakers", "open", "llm", "--tenant", "t 漢")
+    assert held == {"resource": "llm", "tenant": "t 漢", "mode": "open"}
+    assert "llm: closed" in text(command, "breakers", "close", "llm")
+    assert {(one["tenant"], one["forced"]) for one in value(command, "breakers")} == {
+        (None, None),
+        (None, "closed"),
+        ("t 漢", "open"),
+    }
+    shown = text(command, "breakers")
+    for word in ("open (held)", "closed (held)", "t 漢", "b/x"):
+        assert word in shown
+    assert "llm: auto" in text(command, "breakers", "auto", "llm")

@@ -53,6 +53,8 @@ def written(default: Any) -> str:
         return str(default).lower()
     if isinstance(default, float):
         return f"{default:g}"
+    if default == {}:
+        return "none"
     return {None: "not set", (): "none"}.get(default, str(default))
 
 

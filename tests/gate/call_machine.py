@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any, cast
 
 from hypothesis import note
@@ -46,17 +47,30 @@ RESOURCES = (
         breaker=QUICK,
     ),
     Resource("rare", requests_per_minute=1, breaker=None),
+    Resource("frail", requests_per_minute=None, breaker=QUICK),
     Resource("few", requests_per_minute=None, concurrency=2, breaker=QUICK),
     Resource("each", requests_per_minute=20, concurrency=2, per_tenant=True, breaker=QUICK),
 )
-NAMES = ("llm", "llm", "few", "each", "rare", "nobody/declared")
+FEW = RESOURCES[4]
+#: What each example is about.
+FOCUSES = (
+    ("llm", "few", "each", "rare", "nobody/declared"),
+    ("llm",),
+    ("frail",),
+    ("frail",),
+    ("each", "few"),
+)
 TENANTS = ("a", "b", "b c")
 
 numbers = st.integers(0, 11)
-names = st.sampled_from(NAMES)
+names = st.integers(0, 9)
 tenants = st.sampled_from(TENANTS)
 outcomes = st.sampled_from(
-    [Outcome.SUCCESS, Outcome.TRANSIENT, Outcome.SUCCESS, Outcome.RATE_LIMITED, Outcome.CALLER]
+    [
+        *(Outcome.SUCCESS, Outcome.SUCCESS, Outcome.SUCCESS),
+        *(Outcome.TRANSIENT, Outcome.TRANSIENT, Outcome.TRANSIENT),
+        *(Outcome.RATE_LIMITED, Outcome.CALLER),
+    ]
 )
 tokens = st.sampled_from([0, 0, 10, 40, 80, 120, 250, 251])
 money = st.sampled_from([0, 0.01, 0.1, 0.2])
@@ -158,9 +172,10 @@ class CallMachine(RuleBasedStateMachine):
 
     gate: TracedGate
 
-    @initialize(lost=st.booleans())
-    def begin(self, lost: bool) -> None:
+    @initialize(lost=st.sampled_from([False, False, True]), focus=st.sampled_from(FOCUSES))
+    def begin(self, lost: bool, focus: tuple[str, ...]) -> None:
         """An open gate, perhaps one that has lost everything just now."""
+        self.focus = focus
         self.gate.redis.flushall()
         self.gate.clock.set(EPOCH)
         self.gate.begin_rebuild("token", 60.0)
@@ -176,8 +191,11 @@ class CallMachine(RuleBasedStateMachine):
         self.callers: dict[int, Caller] = {}
         self.generation = 0
 
-    def _caller(self, number: int, resource: str, tenant: str) -> Caller:
-        fresh = Caller(f"{number}-{self.generation}", resource, tenant)
+    def _name(self, number: int) -> str:
+        return self.focus[number % len(self.focus)]
+
+    def _caller(self, number: int, resource: int, tenant: str) -> Caller:
+        fresh = Caller(f"{number}-{self.generation}", self._name(resource), tenant)
         return self.callers.setdefault(number, fresh)
 
     @rule(
@@ -191,7 +209,7 @@ class CallMachine(RuleBasedStateMachine):
     def acquire(
         self,
         number: int,
-        resource: str,
+        resource: int,
         tenant: str,
         may_wait: bool,
         tokens: tuple[int, int],
@@ -202,7 +220,7 @@ class CallMachine(RuleBasedStateMachine):
         self.pair.act(self.gate.acquire, caller, Amounts(1, *tokens, usd), may_wait=may_wait)
 
     @rule(resource=names, tenant=tenants, count=st.integers(2, 8))
-    def acquire_many(self, resource: str, tenant: str, count: int) -> None:
+    def acquire_many(self, resource: int, tenant: str, count: int) -> None:
         """A burst of small calls."""
         for _ in range(count):
             self.generation += 1
@@ -223,7 +241,7 @@ class CallMachine(RuleBasedStateMachine):
     def settle(
         self,
         number: int,
-        resource: str,
+        resource: int,
         tenant: str,
         outcome: Outcome,
         used: dict[str, float],
@@ -245,40 +263,72 @@ class CallMachine(RuleBasedStateMachine):
         took=st.sampled_from([0, 5, 900, 4_000]),
     )
     def call_at_once(
-        self, resource: str, tenant: str, outcome: Outcome, count: int, took: int
+        self, resource: int, tenant: str, outcome: Outcome, count: int, took: int
     ) -> None:
         """Calls that are made and end at once, all in the same way."""
         for _ in range(count):
             self.generation += 1
-            caller = Caller(f"x-{self.generation}", resource, tenant)
+            caller = Caller(f"x-{self.generation}", self._name(resource), tenant)
             verdict = self.pair.act(self.gate.acquire, caller, Amounts(), may_wait=False)
             if verdict.decision == "taken":
                 self.pair.set_clock(self.pair.model.now + took)
                 self.pair.act(self.gate.settle_call, caller, outcome, {}, None)
 
     @rule(number=numbers, resource=names, tenant=tenants)
-    def give_up(self, number: int, resource: str, tenant: str) -> None:
+    def give_up(self, number: int, resource: int, tenant: str) -> None:
         """A caller does not want to any more."""
         self.pair.act(self.gate.give_up, self._caller(number, resource, tenant))
         del self.callers[number]
         self.generation += 1
 
     @rule(chosen=st.sets(numbers, min_size=1), resource=names, tenant=tenants)
-    def renew(self, chosen: set[int], resource: str, tenant: str) -> None:
+    def renew(self, chosen: set[int], resource: int, tenant: str) -> None:
         """Callers are alive."""
         callers = [self._caller(number, resource, tenant) for number in sorted(chosen)]
         self.pair.act(self.gate.renew_calls, callers)
 
     @rule(resource=names, tenant=tenants, hint=hints)
-    def observe(self, resource: str, tenant: str, hint: Hint) -> None:
+    def observe(self, resource: int, tenant: str, hint: Hint) -> None:
         """A provider says something."""
-        self.pair.act(self.gate.observe, resource, tenant, hint)
+        self.pair.act(self.gate.observe, self._name(resource), tenant, hint)
 
-    @rule(resource=names, tenant=tenants, mode=st.sampled_from(["open", "closed", "auto", "auto"]))
-    def force(self, resource: str, tenant: str, mode: str) -> None:
-        """An operator decides, and soon thinks better of it."""
-        whose = tenant if resource == "each" and tenant != "a" else None
-        self.pair.act(self.gate.force_breaker, resource, whose, mode)
+    @rule(
+        resource=names,
+        tenant=tenants,
+        mode=st.sampled_from(["open", "closed", "auto"]),
+        stays=st.integers(0, 9),
+    )
+    def force(self, resource: int, tenant: str, mode: str, stays: int) -> None:
+        """An operator decides, and mostly thinks better of it."""
+        name = self._name(resource)
+        whose = tenant if name == "each" and tenant != "a" else None
+        self.pair.act(self.gate.force_breaker, name, whose, mode)
+        if stays:
+            self.call_at_once(resource, tenant, Outcome.TRANSIENT, 3, 5)
+            self.pair.act(self.gate.force_breaker, name, whose, "auto")
+
+    @rule(off=st.sampled_from([-1, 0, 0, 0, 1, 300]))
+    def wait_for_probes(self, off: int) -> None:
+        """Until an open breaker is half open, or nearly."""
+        times = [
+            scope.breaker.retry_at
+            for scope in self.pair.model.scopes.values()
+            if scope.breaker.state == "open" and scope.breaker.retry_at > self.pair.model.now
+        ]
+        if times:
+            self.pair.set_clock(min(times) + off)
+
+    @rule(step=st.sampled_from([0, 900, 2_100, 4_200]), order=st.randoms(use_true_random=False))
+    def come_again(self, step: int, order: Random) -> None:
+        """All who wait come again, some time later."""
+        self.pair.set_clock(self.pair.model.now + step)
+        callers = [caller for caller in self.callers.values() if self._waits(caller)]
+        order.shuffle(callers)
+        for caller in callers:
+            self.pair.act(self.gate.acquire, caller, Amounts(), may_wait=True)
+
+    def _waits(self, caller: Caller) -> bool:
+        return any(caller.id in scope.tickets for scope in self.pair.model.scopes.values())
 
     @rule(step=st.sampled_from([1, 100, 1_000, 1_000, 5_000, 5_500, 11_000, 60_001, -1, -40_000]))
     def pass_time(self, step: int) -> None:
@@ -289,7 +339,7 @@ class CallMachine(RuleBasedStateMachine):
     def redeclare(self, factor: float, few: int) -> None:
         """Limits change."""
         llm = replace(RESOURCES[1], requests_per_minute=round(30 * factor))
-        self.pair.declare([llm, replace(RESOURCES[3], concurrency=few)])
+        self.pair.declare([llm, replace(FEW, concurrency=few)])
 
 
 def check(gate: TracedGate, settings: hypothesis_settings) -> None:

@@ -13,10 +13,18 @@ from typing import Any
 from orchestrator.agents.context import AsyncContext, Context
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.domain import payload
-from orchestrator.domain.errors import NonDeterministicAgent
+from orchestrator.domain.call import CallRefusal
+from orchestrator.domain.errors import CallRefused, NonDeterministicAgent
 from orchestrator.domain.lifecycle import Reason
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.execute import Completed, Failed, Host, Outcome, outcome_of_stop
+from orchestrator.engine.execute import (
+    Completed,
+    Failed,
+    HandedBack,
+    Host,
+    Outcome,
+    outcome_of_stop,
+)
 from orchestrator.engine.running import Run, Stop, StopReason
 from orchestrator.telemetry.logging import get_logger
 
@@ -46,7 +54,7 @@ class PythonRuntime:
         except Stop:
             return outcome_of_stop(run)
         except BaseException as error:  # whatever an agent raises is its failure
-            return outcome_of_stop(run) if run.stopped.is_set() else _failed(run, error)
+            return outcome_of_stop(run) if run.stopped.is_set() else _outcome_of(run, error)
         return self._completed(run, value)
 
     def _completed(self, run: Run, value: object) -> Outcome:
@@ -111,6 +119,12 @@ def _not_loaded(run: Run) -> Outcome:
         "--agents MODULE, or give the agent a pool of its own workers."
     )
     return Failed(Reason.AGENT_NOT_LOADED, {"type": "AgentNotLoaded", "message": message})
+
+
+def _outcome_of(run: Run, error: BaseException) -> Outcome:
+    if isinstance(error, CallRefused) and error.code == CallRefusal.BREAKER_OPEN:
+        return HandedBack(Reason.BREAKER_OPEN, error.retry_after or 0.0)
+    return _failed(run, error)
 
 
 def _failed(run: Run, error: BaseException) -> Outcome:
