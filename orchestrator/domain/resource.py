@@ -136,7 +136,10 @@ class Resource:
             )
         usd = None if self.usd_per_hour is None else self.usd_per_hour / parts
         least = {name: max(1, count) for name, count in counts.items()}
-        return replace(self, **least, usd_per_hour=usd)
+        breaker = self.breaker and replace(
+            self.breaker, probes=max(1, self.breaker.probes // parts)
+        )
+        return replace(self, **least, usd_per_hour=usd, breaker=breaker)
 
     def to_dict(self) -> dict[str, Any]:
         """The resource as JSON, without its name."""

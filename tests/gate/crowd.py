@@ -86,7 +86,7 @@ def take_part(url: str, number: int, operations: int, skew: float) -> Report:
 
     `skew`: seconds by which this process's clocks are wrong.
     """
-    _turn_clocks(skew)
+    turn_clocks(skew)
     with closing(connect(url)) as gate:
         gate.redis.incr("here")
         gate.redis.blpop(["start"], timeout=30)
@@ -203,7 +203,7 @@ def spawn_like(gate: Gate, one: str) -> NewInstance:
     return spawn_of(id=one, priority=Priority(int(fields["priority"])), **labels)
 
 
-def _turn_clocks(skew: float) -> None:
+def turn_clocks(skew: float) -> None:
     """Make the clocks of this process wrong."""
     for name in ("time", "monotonic"):
         right: Callable[[], Any] = getattr(time, name)
