@@ -6,6 +6,7 @@ Everything a user needs is here; what is not listed in `__all__` is not for use.
 from orchestrator.agents.call import Call
 from orchestrator.agents.context import AsyncContext, Context
 from orchestrator.agents.handle import Handle
+from orchestrator.agents.lock import Lock
 from orchestrator.agents.registry import agent
 from orchestrator.client.orchestrator import Orchestrator
 from orchestrator.config.settings import Settings
@@ -16,6 +17,7 @@ from orchestrator.domain.errors import (
     AgentFailed,
     CallRefused,
     ConfigurationError,
+    DeadlockDetected,
     GateUnavailable,
     InstanceNotFound,
     InvalidRequest,
@@ -35,6 +37,7 @@ from orchestrator.domain.priority import Priority
 from orchestrator.domain.queue import QueueRow, QueueState
 from orchestrator.domain.resource import BreakerPolicy, Resource
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.domain.waits import Stall, WaitNode
 
 __all__ = [
     "AgentCancelled",
@@ -49,6 +52,7 @@ __all__ = [
     "CallRefused",
     "ConfigurationError",
     "Context",
+    "DeadlockDetected",
     "Event",
     "GateUnavailable",
     "Handle",
@@ -59,6 +63,7 @@ __all__ = [
     "LimitChange",
     "LimitState",
     "Limits",
+    "Lock",
     "NonDeterministicAgent",
     "Orchestrator",
     "OrchestratorError",
@@ -73,9 +78,11 @@ __all__ = [
     "Settings",
     "SpawnRefused",
     "SpawnRequest",
+    "Stall",
     "State",
     "StoreUnavailable",
     "TreeNode",
     "Unavailable",
+    "WaitNode",
     "agent",
 ]

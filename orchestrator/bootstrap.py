@@ -55,6 +55,7 @@ def build(
         lease=settings.lease,
         dispatch=settings.dispatch_timeout,
         stop_grace=settings.stop_grace,
+        deadlock_victim=settings.deadlock_victim,
         outbox=settings.broker_url is not None,
     )
     gate.on_empty = functools.partial(rebuild.run_shard, deps)

@@ -14,6 +14,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "limits": ("orchestrator.limits", settings.sweep_every),
         "balance": ("orchestrator.balance", settings.sweep_every),
         "exhaust": ("orchestrator.exhaust", settings.sweep_every),
+        "deadlocks": ("orchestrator.deadlocks", settings.sweep_every),
         "reap": ("orchestrator.reap", settings.reap_every),
         "reconcile": ("orchestrator.reconcile", settings.reconcile_every),
     }

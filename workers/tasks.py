@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.engine import balance, exhaust, limits, reap, reconcile, sweep
+from orchestrator.engine import balance, deadlocks, exhaust, limits, reap, reconcile, sweep
 from orchestrator.engine.execute import execute
 from orchestrator.transport.envelope import RUN_TASK
 from workers.app import app
@@ -51,3 +51,9 @@ def reap_orphans(period: float) -> None:
 def reconcile_gate(period: float) -> None:
     """Tell the gate of live instances it does not know."""
     round_of("reconcile", period, reconcile.run_once)
+
+
+@app.task(name="orchestrator.deadlocks")
+def look_for_deadlocks(period: float) -> None:
+    """Look again at waits among very many others, and for slots that only wait."""
+    round_of("deadlocks", period, deadlocks.run_once)

@@ -15,13 +15,14 @@ from orchestrator.admission.calls import CallGate
 from orchestrator.admission.credits import CreditCalls
 from orchestrator.admission.limits import DEALT, LimitCalls, part
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
+from orchestrator.admission.waiting import WaitCalls
 from orchestrator.domain.errors import GateUnavailable
 from orchestrator.domain.instance import Instance, NewInstance, Parent
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Verdict
 
 
-class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate):
+class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls):
     """All decisions about limits, taken by Lua scripts in Redis."""
 
     #: which shard is dealt the first of what a worker has free
@@ -187,7 +188,15 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate):
 
     # --- the gate itself ------------------------------------------------------------------
 
-    def configure(self, limits: Limits, *, lease: float, dispatch: float, outbox: bool) -> None:
+    def configure(
+        self,
+        limits: Limits,
+        *,
+        lease: float,
+        dispatch: float,
+        outbox: bool,
+        victim: str = "closer",
+    ) -> None:
         """Set the limits and times; they hold for every process at once."""
         fields = {
             "max_depth": limits.max_depth,
@@ -206,7 +215,7 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate):
                 name: round(part(value, shard, self.size)) if name in DEALT else value
                 for name, value in fields.items()
             }
-            flat = [word for pair in mine.items() for word in pair]
+            flat = [word for pair in mine.items() for word in pair] + ["victim", victim]
             self._run_on(shard, "configure", fields=flat)
 
     def refresh_flows(self) -> None:

@@ -53,6 +53,26 @@ KEYS: dict[str, str] = {
     "suspended": ":suspended",
     # zset id -> when to look: places whose lease ran out, for the sweep to judge
     "expired": ":expired",
+    # hash <id>: the wait of an instance: claim, kind, needs, since; cycle when it has failed
+    "wait": ":wait:",
+    # set <id>: the nodes it waits for: instances by id, locks as lock:<length of tenant> <both>
+    "targets": ":targets:",
+    # zset <node> -> rank: who waits for it; of a lock, in the order in which they get it
+    "waiters": ":waiters:",
+    # zset id -> when: waits among too many others to be searched at once, for the sweep
+    "unchecked": ":unchecked",
+    # zset id -> since: attempts that keep their slot while they wait
+    "blocked": ":blocked",
+    # hash "<scope> <name>" -> since: where all slots are held by such attempts, others in line
+    "stalled": ":stalled",
+    # hash <lock>: holder, claim, token, since; set <id>: the locks that an instance holds
+    "holder": ":holder:",
+    "locks": ":locks:",
+    # integers: the newest token; until when no lock is given to anybody new
+    "lock_token": ":lock:token",
+    "locks_closed": ":lock:closed",
+    # integer: the order in which locks were asked for
+    "lock_sequence": ":lock:sequence",
     # zset worker -> expiry; hash <worker>: pool -> capacity; hash: pool -> capacity of all
     "workers": ":workers",
     "worker": ":worker:",
@@ -109,6 +129,8 @@ KEYS: dict[str, str] = {
     "granted": ":granted:",
     # channel <call>: its turn may have come
     "turn": ":turn:",
+    # channel <id>: its wait may be over: a lock is its own, or the wait has failed
+    "woken": ":woken:",
     # channel: "id": whoever runs it must stop it
     "stop": ":stop",
 }

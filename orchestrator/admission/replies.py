@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from orchestrator.admission.accounts import owner_of
 from orchestrator.domain.budget import from_units
 from orchestrator.domain.verdict import Decision, Refusal, Verdict
+from orchestrator.domain.waits import Stall, WaitNode, from_oldest
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,46 @@ def _of_budget(
         budget=owner_of(account),
         asked=from_units(quantity, float(asked)),
     )
+
+
+@dataclass(frozen=True)
+class WaitReply:
+    """What became of a wait, or of the wish for a lock."""
+
+    #: `waiting`, `over`, `unknown` (the gate does not know the attempt as running), `deadlock`;
+    #: of a lock also `held` and `full`
+    state: str
+    #: who waits for whom, told from the oldest instance on
+    cycle: tuple[WaitNode, ...] = ()
+    #: of a held lock: greater than that of any holder before
+    token: int = 0
+
+
+def to_wait_reply(reply: list[str]) -> WaitReply:
+    """The answer of `lua/begin_wait.lua` and `lua/take_lock.lua`."""
+    state, *words = reply
+    if state == "held":
+        return WaitReply(state, token=int(words[0]))
+    nodes = [
+        WaitNode(name, agent or None, "lock" if kind == "lock" else "instance")
+        for kind, name, agent in zip(words[::3], words[1::3], words[2::3], strict=True)
+    ]
+    return WaitReply(state, from_oldest(nodes))
+
+
+def to_stalls(reply: list[str]) -> list[Stall]:
+    """The answer of `lua/stalls.lua`."""
+    now, *words = reply
+    rows = zip(*(words[column::6] for column in range(6)), strict=True)
+    return [
+        Stall(
+            scope,
+            name,
+            int(float(limit)),
+            int(waiting),
+            holder,
+            seconds=(int(now) - int(since)) / 1000 if int(since) else 0.0,
+            is_new=since == now,
+        )
+        for scope, name, limit, waiting, since, holder in rows
+    ]

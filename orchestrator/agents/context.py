@@ -9,16 +9,19 @@ from typing import Any, overload
 
 from orchestrator.agents.call import Call
 from orchestrator.agents.handle import Handle, failure_of
+from orchestrator.agents.lock import Lock
 from orchestrator.domain.budget import Budget
 from orchestrator.domain.call import Amounts
+from orchestrator.domain.errors import InvalidRequest
+from orchestrator.domain.ids import parse_id
 from orchestrator.domain.instance import Instance, Parent, SpawnRequest
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.priority import Priority
-from orchestrator.engine import cancel, spawn, wait
+from orchestrator.engine import cancel, lock, spawn, wait
 from orchestrator.engine.call import Wish
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host
-from orchestrator.engine.running import Run
+from orchestrator.engine.running import HeldLock, Run
 from orchestrator.telemetry.logging import get_logger
 
 
@@ -156,14 +159,49 @@ class Context:
                     raise result
         return results[0] if single else results
 
-    # --- what handles ask (see `Desk`) ----------------------------------------------------
+    def wait_any(self, handles: Iterable[Handle]) -> Handle:
+        """The one of them that ended first, once one has; its result is there at once."""
+        return self.wait_at_least(1, handles)[0]
+
+    def wait_at_least(self, n: int, handles: Iterable[Handle]) -> list[Handle]:
+        """The first `n` of them that ended, in that order, once so many have.
+
+        This instance holds no slot while it waits. One that failed has ended too; asked for its
+        result, its handle raises.
+        """
+        by_id = {handle.id: handle for handle in handles}
+        if not 1 <= n <= len(by_id):
+            raise InvalidRequest(
+                "INVALID_WAIT",
+                f"{n} of {len(by_id)} instances cannot be waited for; it must be at least 1 and "
+                "at most all of them.",
+            )
+        with self._lock:
+            found = wait.wait_suspended(self._deps, self._host, self._run, list(by_id), n)
+        # By when they ended, so that an agent that runs again is given the same ones.
+        ended = sorted((one.ended_at, one.id) for one in found if one.ended_at is not None)
+        return [by_id[one] for _, one in ended[:n]]
+
+    def handle(self, instance_id: str) -> Handle:
+        """A handle on any instance whose id is known, spawned here or not."""
+        return Handle(parse_id(instance_id), self)
+
+    def lock(self, name: str) -> Lock:
+        """A lock of this tenant: `with ctx.lock("repo:main") as lock: ...`.
+
+        This instance holds no slot while it waits for it. The lock is let go of at the end of the
+        block, and in any case with the end of this attempt.
+        """
+        return Lock(name, self)
+
+    # --- what handles and locks ask (see `Desk`, `LockDesk`) -------------------------------
 
     def wait_for(self, ids: Sequence[str], timeout: float | None) -> list[Instance]:
         """The instances once they have ended. With a timeout, the slot is kept meanwhile."""
         with self._lock:
             self.check()
             if timeout is not None:
-                return wait.wait_ended(self._deps, ids, timeout, self._run)
+                return wait.wait_keeping(self._deps, self._run, ids, timeout)
             return wait.wait_suspended(self._deps, self._host, self._run, ids)
 
     def status_of(self, instance_id: str) -> State:
@@ -175,6 +213,16 @@ class Context:
         """Cancel an instance and everything below it."""
         self.check()
         return cancel.cancel(self._deps, instance_id)
+
+    def take_lock(self, name: str) -> HeldLock:
+        """Hold a lock, waiting for it without a slot."""
+        with self._lock:
+            return lock.take(self._deps, self._host, self._run, name)
+
+    def give_lock_back(self, held: HeldLock) -> None:
+        """Let go of a lock."""
+        with self._lock:
+            lock.give_back(self._deps, self._run, held)
 
     def _as_parent(self) -> Parent:
         instance = self._run.instance
@@ -224,6 +272,22 @@ class AsyncContext:
         return await asyncio.to_thread(
             self._context.wait, handles, return_exceptions=return_exceptions
         )
+
+    async def wait_any(self, handles: Iterable[Handle]) -> Handle:
+        """See `Context.wait_any`; `await ctx.wait(handle)` gives its result at once."""
+        return await asyncio.to_thread(self._context.wait_any, handles)
+
+    async def wait_at_least(self, n: int, handles: Iterable[Handle]) -> list[Handle]:
+        """See `Context.wait_at_least`."""
+        return await asyncio.to_thread(self._context.wait_at_least, n, handles)
+
+    def handle(self, instance_id: str) -> Handle:
+        """See `Context.handle`."""
+        return self._context.handle(instance_id)
+
+    def lock(self, name: str) -> Lock:
+        """See `Context.lock`; here it is `async with`."""
+        return self._context.lock(name)
 
 
 def _outcome(instance: Instance) -> Any:

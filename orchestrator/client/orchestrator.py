@@ -23,6 +23,7 @@ from orchestrator.domain.limits import LimitChange, LimitState
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.queue import QueueState
 from orchestrator.domain.resource import Resource
+from orchestrator.domain.waits import Stall
 from orchestrator.engine import budgets, cancel, limits, resources, spawn, survey, wait
 from orchestrator.engine.call import Wish
 from orchestrator.engine.deps import Deps
@@ -214,6 +215,19 @@ class Orchestrator:
         if found is not None:
             return budgets.read(self._deps, found.tenant, found.session, found.id)
         return budgets.read(self._deps, tenant, session_or_id)
+
+    def deadlocks(self, limit: int = 20) -> Sequence[Event]:
+        """The newest deadlocks, newest first: events of those whose wait failed.
+
+        `detail["cycle"]` of each names everybody in the circle.
+        """
+        if limit < 1:
+            raise InvalidRequest("INVALID_LIMIT", f"The limit is {limit}; it must be at least 1.")
+        return self._deps.store.notes("deadlock_detected", limit)
+
+    def stalls(self) -> Sequence[Stall]:
+        """Where every slot is now held by attempts that only wait, while others are in line."""
+        return self._deps.gate.stalls()
 
     def cancel(self, instance_id: str) -> Sequence[str]:
         """Cancel an instance and everything below it; answers the ids that were still live."""

@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     #: seconds a stopping worker waits for running instances before it hands them back
     shutdown_grace: float = Field(default=5.0, ge=0)
 
+    #: whose wait fails in a deadlock: of the one who closes the circle, the youngest in it, or
+    #: the least urgent
+    deadlock_victim: Literal["closer", "youngest", "lowest_priority"] = "closer"
+
     #: seconds between the rounds of housekeeping
     sweep_every: float = Field(default=5.0, gt=0)
     reap_every: float = Field(default=60.0, gt=0)

@@ -9,6 +9,7 @@
     |-- AgentFailed             the instance that was waited for failed
     |-- AgentCancelled          the instance that was waited for was cancelled
     |-- ResultPending           the caller's patience ended before the instance did
+    |-- DeadlockDetected        the wait would never end: those waited for wait for the waiter
     |-- NonDeterministicAgent   an agent that ran again did something else than before
     |-- Unavailable             a part we stand on does not answer; repeat later
     |   |-- GateUnavailable     Redis
@@ -23,6 +24,8 @@ and what to do about it.
 from __future__ import annotations
 
 from typing import Any
+
+from orchestrator.domain.waits import WaitNode, chain_of
 
 
 class OrchestratorError(Exception):
@@ -178,6 +181,28 @@ class ResultPending(OrchestratorError, TimeoutError):
             "The work goes on: ask again later, or cancel it.",
         )
         self.instance_ids = instance_ids
+
+
+class DeadlockDetected(OrchestratorError):
+    """A wait would never end, because those it is for wait, near or far, for the waiter.
+
+    `cycle` names everybody in the circle, once each: `cycle[0]` waits for `cycle[1]` and so on,
+    and the last one for the first. The wait is over and nothing of it is left; locks that are
+    held stay held until they are let go of. The same wait may succeed later.
+    """
+
+    retryable = True
+
+    def __init__(self, cycle: tuple[WaitNode, ...]) -> None:
+        super().__init__(
+            "DEADLOCK_DETECTED",
+            f"This wait would never end: {chain_of(cycle)}. Let go of what the others wait for, "
+            "ask for locks in the same order everywhere, or wait for something else.",
+        )
+        self.cycle = cycle
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {"cycle": [node.to_dict() for node in self.cycle]}
 
 
 class NonDeterministicAgent(OrchestratorError):

@@ -56,6 +56,10 @@ class Reason(StrEnum):
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     #: it waits for other instances
     WAITING_FOR_CHILDREN = "WAITING_FOR_CHILDREN"
+    #: it waits for a lock that another instance holds
+    WAITING_FOR_LOCK = "WAITING_FOR_LOCK"
+    #: its wait would never have ended, and no attempt is left
+    DEADLOCK_DETECTED = "DEADLOCK_DETECTED"
     #: what it waited for is here
     RESUMED = "RESUMED"
 

@@ -27,6 +27,9 @@ class Report:
     #: instances ended for want of a budget, and alerts of budgets that were written
     exhausted: int = 0
     alerts: int = 0
+    #: waits that had to fail, and places found where every slot only waits
+    deadlocks: int = 0
+    stalls: int = 0
     #: True when the bound of the round was reached and another should follow at once
     more: bool = False
 

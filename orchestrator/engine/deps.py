@@ -32,5 +32,7 @@ class Deps:
     dispatch: float
     #: seconds an attempt that was told to stop may take before it is abandoned
     stop_grace: float = 10.0
+    #: who gives way in a deadlock: `closer`, `youngest` or `lowest_priority`
+    deadlock_victim: str = "closer"
     #: whether messages leave by a relay instead of the gate's own Redis
     outbox: bool = False

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.lifecycle import State
+from orchestrator.engine import lock
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, abandon
 from orchestrator.engine.running import Run, StopReason
@@ -92,6 +93,7 @@ def beat(deps: Deps, host: Host, pool: str, capacity: int) -> float | None:
     pulse = deps.gate.heartbeat(host.worker, pool, capacity, held)
     if pulse.more:
         deps.gate.pump()
+    lock.renew(deps, [run for run, _ in seen])
     if seen:
         # Told to stop or not: what has ended in PostgreSQL has to stop, whatever got lost.
         standings = deps.store.standings([run.id for run, _ in seen])

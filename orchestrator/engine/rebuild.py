@@ -66,7 +66,13 @@ def _fill(deps: Deps, shard: int, token: str) -> int:
 
 def configure(deps: Deps) -> None:
     """Write this process's limits and times into the gate."""
-    deps.gate.configure(deps.limits, lease=deps.lease, dispatch=deps.dispatch, outbox=deps.outbox)
+    deps.gate.configure(
+        deps.limits,
+        lease=deps.lease,
+        dispatch=deps.dispatch,
+        outbox=deps.outbox,
+        victim=deps.deadlock_victim,
+    )
     deps.gate.declare([Resource(UNDECLARED)])
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.domain.instance import Instance
@@ -30,6 +33,18 @@ class Stop(BaseException):
     def __init__(self, reason: StopReason) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+@dataclass
+class HeldLock:
+    """A lock that a run holds."""
+
+    name: str
+    claim: str
+    #: greater than that of any holder before
+    token: int
+    #: whether it turned out to be held no more
+    is_lost: bool = False
 
 
 class Run:
@@ -57,11 +72,20 @@ class Run:
         self.was_interrupted = False
         self._settled = False
         self._wakers: list[threading.Event] = []
+        #: the locks it holds, oldest first
+        self.locks: list[HeldLock] = []
+        # What an earlier run of the instance has asked for must not be taken for this one's.
+        self._name = secrets.token_hex(6)
+        self._claims = itertools.count(1)
 
     @property
     def id(self) -> str:
         """The instance's id."""
         return self.instance.id
+
+    def new_claim(self) -> str:
+        """A name for one wait of this run, or for one lock it wants."""
+        return f"{self._name}:{next(self._claims)}"
 
     def check(self) -> None:
         """Raise `Stop` if this attempt has to stop."""

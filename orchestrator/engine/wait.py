@@ -3,23 +3,41 @@
 A parent that kept its slot while its children need slots would end in deadlock, so a waiting
 attempt gives its slot back and asks for a new one, ahead of new work, before it goes on. Its
 thread stays: it is the pool's business to run another attempt in its place.
+
+Before it waits, the gate learns for whom, and refuses what would never end.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 
-from orchestrator.domain.errors import InstanceNotFound, ResultPending
+from orchestrator.admission.replies import WaitReply
+from orchestrator.domain.errors import (
+    DeadlockDetected,
+    GateUnavailable,
+    InstanceNotFound,
+    ResultPending,
+)
 from orchestrator.domain.instance import Instance
+from orchestrator.domain.lifecycle import Reason
+from orchestrator.domain.waits import chain_of
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Run, Stop, StopReason
+from orchestrator.telemetry.logging import get_logger
+
+log = get_logger("orchestrator.wait")
 
 #: Seconds between looks of a waiter that hears nothing: hints may be lost.
 LOOK_AGAIN = 1.0
+#: Seconds between questions of a waiter to the gate, which may have forgotten it.
+ASK_AGAIN = 3.0
+#: Seconds that a wait may keep a slot without the gate being told.
+UNNOTICED = 1.0
 
 
 def wait_ended(
@@ -52,16 +70,140 @@ def wait_ended(
     return [found[one] for one in ids]
 
 
-def wait_suspended(deps: Deps, host: Host, run: Run, ids: Sequence[str]) -> list[Instance]:
-    """Like `wait_ended`, for a running attempt: without a slot while it waits."""
+def wait_keeping(deps: Deps, run: Run, ids: Sequence[str], timeout: float) -> list[Instance]:
+    """Like `wait_ended`, for a running attempt that keeps its slot meanwhile.
+
+    What takes long is told to the gate, which looks out for slots that only wait.
+    """
+    try:
+        return wait_ended(deps, ids, min(timeout, UNNOTICED), run)
+    except ResultPending:
+        if timeout <= UNNOTICED:
+            raise
+    claim = run.new_claim()
+    insist(lambda: deps.gate.block(run.instance, run.attempt, claim))
+    try:
+        return wait_ended(deps, ids, timeout - UNNOTICED, run)
+    except ResultPending as pending:
+        raise ResultPending(pending.instance_ids, timeout) from None
+    finally:
+        insist(lambda: deps.gate.end_wait(run.instance, claim))
+
+
+def wait_suspended(
+    deps: Deps, host: Host, run: Run, ids: Sequence[str], needs: int | None = None
+) -> list[Instance]:
+    """The instances once `needs` of them (None: all) have ended; without a slot meanwhile.
+
+    Raises `DeadlockDetected` when that could never be, at once or, by another policy, when the
+    wait of somebody else makes it so.
+    """
     run.check()
-    if not insist(lambda: _pending(deps, ids)):
-        return wait_ended(deps, ids)
-    _suspend(deps, host, run)
-    with host.running.parked(run):
-        ended = wait_ended(deps, ids, run=run)
-        _resume(deps, host, run)
-    return ended
+    distinct = list(dict.fromkeys(ids))
+    spare = 0 if needs is None else len(distinct) - needs
+    claim = run.new_claim()
+    wait = _Wait(deps, run, distinct, spare, claim)
+    reply = insist(wait.look)
+    if reply is None:
+        reason = Reason.WAITING_FOR_CHILDREN
+        reply = sit_out(deps, host, run, claim, reason, wait.look, wait.channels())
+    if reply.cycle:
+        raise deadlock(deps, run, reply)
+    found = insist(lambda: deps.store.get_many(ids))
+    return [found[one] for one in ids]
+
+
+class _Wait:
+    """A wait for instances, as often as it is looked at."""
+
+    def __init__(self, deps: Deps, run: Run, ids: list[str], spare: int, claim: str) -> None:
+        self._deps, self._run, self._ids = deps, run, ids
+        #: how many may still be pending when the wait is over
+        self._spare = spare
+        self._claim = claim
+        self._ask_at = 0.0
+
+    def channels(self) -> list[str]:
+        """Where an end is heard of."""
+        return [self._deps.gate.channel("done", one) for one in self._ids]
+
+    def look(self, was_woken: bool = False) -> WaitReply | None:
+        """What became of the wait; None while it goes on.
+
+        The gate is asked every now and then too: it may have failed the wait, or forgotten it.
+        """
+        pending = _pending(self._deps, self._ids)
+        if len(pending) <= self._spare:
+            return WaitReply("over")
+        if not was_woken and time.monotonic() < self._ask_at:
+            return None
+        self._ask_at = time.monotonic() + ASK_AGAIN
+        reply = self._deps.gate.begin_wait(
+            self._run.instance,
+            self._run.attempt,
+            self._claim,
+            pending,
+            len(pending) - self._spare,
+        )
+        return reply if reply.cycle else None
+
+
+def sit_out(
+    deps: Deps,
+    host: Host,
+    run: Run,
+    claim: str,
+    reason: Reason,
+    look: Callable[[bool], WaitReply | None],
+    channels: Sequence[str],
+) -> WaitReply:
+    """Wait without a slot until `look` answers something, and answer that with a slot again.
+
+    `look` is called when something is heard on the channels, and from time to time; it is told
+    whether the gate has woken this instance.
+    """
+    try:
+        _suspend(deps, host, run, reason)
+        with host.running.parked(run):
+            reply = _until(deps, run, look, channels)
+            _resume(deps, host, run)
+    except Exception:
+        # The agent may catch this and go on; an attempt that is stopped leaves by itself.
+        with suppress(GateUnavailable):
+            deps.gate.end_wait(run.instance, claim)
+        raise
+    return reply
+
+
+def _until(
+    deps: Deps,
+    run: Run,
+    look: Callable[[bool], WaitReply | None],
+    channels: Sequence[str],
+) -> WaitReply:
+    woken = threading.Event()
+    call = deps.gate.channel("woken", run.id)
+    with (
+        deps.notifier.bell([*channels, call]) as bell,
+        deps.notifier.listen([call], lambda _: woken.set()),
+        run.waking(bell),
+    ):
+        while True:
+            run.check()
+            was_woken = woken.is_set()
+            woken.clear()
+            if (reply := insist(lambda: look(was_woken))) is not None:  # noqa: B023  # called at once
+                return reply
+            bell.wait(LOOK_AGAIN)
+            bell.clear()
+
+
+def deadlock(deps: Deps, run: Run, reply: WaitReply) -> DeadlockDetected:
+    """The error for the one whose wait has to fail, after it was put into its audit trail."""
+    cycle = [node.to_dict() for node in reply.cycle]
+    insist(lambda: deps.store.note(run.id, "deadlock_detected", {"cycle": cycle}))
+    log.warning("deadlock.detected", instance=run.id, cycle=chain_of(reply.cycle))
+    return DeadlockDetected(reply.cycle)
 
 
 def _pending(deps: Deps, ids: Sequence[str]) -> list[str]:
@@ -72,8 +214,8 @@ def _pending(deps: Deps, ids: Sequence[str]) -> list[str]:
     return [one for one in ids if not standings[one].state.is_terminal]
 
 
-def _suspend(deps: Deps, host: Host, run: Run) -> None:
-    if not insist(lambda: deps.store.suspend(run.id, run.attempt)):
+def _suspend(deps: Deps, host: Host, run: Run, reason: Reason) -> None:
+    if not insist(lambda: deps.store.suspend(run.id, run.attempt, reason)):
         raise _fenced(run)
     insist(lambda: deps.gate.suspend(run.id, run.attempt, host.worker))
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy
 from psycopg import errors as pg_errors
@@ -16,7 +16,7 @@ from sqlalchemy import exc as sa_exc
 
 from orchestrator.domain.errors import InvalidSpawn, SchemaOutdated
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
-from orchestrator.domain.lifecycle import State
+from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.store.budgets import BudgetRows
 from orchestrator.store.credits import CreditTable
@@ -166,9 +166,9 @@ class Store:
         )
         return row is not None
 
-    def suspend(self, instance_id: str, attempt: int) -> bool:
-        """running -> waiting, fenced."""
-        row = self.database.row(statement("suspend"), id=instance_id, attempt=attempt)
+    def suspend(self, instance_id: str, attempt: int, reason: Reason | None = None) -> bool:
+        """running -> waiting, fenced; `WAITING_FOR_CHILDREN` unless another reason is given."""
+        row = self.database.row(statement("suspend"), id=instance_id, attempt=attempt, why=reason)
         return row is not None
 
     def resume(self, instance_id: str, attempt: int) -> bool:
@@ -273,6 +273,10 @@ class Store:
         """The audit trail of an instance, oldest first."""
         return [to_event(row) for row in self.database.rows(statement("events"), id=instance_id)]
 
+    def notes(self, kind: str, limit: int) -> Sequence[Event]:
+        """The newest events of a kind that are no change of state, newest first."""
+        return list(map(to_event, self.database.rows(statement("notes"), kind=kind, limit=limit)))
+
     def live_page(self, after: str, limit: int) -> Sequence[Instance]:
         """Up to `limit` live instances with ids after `after`, in the order of ids."""
         rows = self.database.rows(statement("live_page"), after=after, limit=limit)
@@ -304,14 +308,11 @@ class Store:
         """The server's time."""
         row = self.database.row(statement("clock"))
         assert row is not None
-        now: datetime = row["now"]
-        return now
+        return cast(datetime, row["now"])
 
     def server(self) -> dict[str, str]:
         """Version and durability settings of the server."""
-        row = self.database.row(statement("server"))
-        assert row is not None
-        return dict(row)
+        return dict(self.database.row(statement("server")) or {})
 
 
 def _find_earlier(connection: Connection, new: NewInstance) -> Instance | None:

@@ -21,6 +21,7 @@ PUBLIC = [
     "CallRefused",
     "ConfigurationError",
     "Context",
+    "DeadlockDetected",
     "Event",
     "GateUnavailable",
     "Handle",
@@ -31,6 +32,7 @@ PUBLIC = [
     "LimitChange",
     "LimitState",
     "Limits",
+    "Lock",
     "NonDeterministicAgent",
     "Orchestrator",
     "OrchestratorError",
@@ -45,16 +47,29 @@ PUBLIC = [
     "Settings",
     "SpawnRefused",
     "SpawnRequest",
+    "Stall",
     "State",
     "StoreUnavailable",
     "TreeNode",
     "Unavailable",
+    "WaitNode",
     "agent",
 ]
 
 #: Public methods and properties of what users hold in their hands.
 METHODS = {
-    "AsyncContext": ["attempt", "call", "check", "spawn", "wait"],
+    "AsyncContext": [
+        "attempt",
+        "call",
+        "check",
+        "handle",
+        "lock",
+        "spawn",
+        "wait",
+        "wait_any",
+        "wait_at_least",
+    ],
+    "Lock": ["is_held", "token"],
     "Handle": ["cancel", "result", "status"],
     "Orchestrator": [
         "breakers",
@@ -62,6 +77,7 @@ METHODS = {
         "call",
         "cancel",
         "close",
+        "deadlocks",
         "declare",
         "events",
         "force_breaker",
@@ -75,12 +91,13 @@ METHODS = {
         "set_limit",
         "spawn",
         "spawn_many",
+        "stalls",
         "tree",
         "unset_limit",
     ],
 }
 #: Public only for the handles that they give out.
-BEHIND_HANDLES = {"wait_for", "status_of"}
+BEHIND_HANDLES = {"wait_for", "status_of", "take_lock", "give_lock_back"}
 
 
 def test_the_surface_is_this_and_nothing_else() -> None:
@@ -109,7 +126,9 @@ def test_an_agents_context() -> None:
     kind = orchestrator.Context
     found = {method for method in vars(kind) if not method.startswith("_")} - BEHIND_HANDLES
     properties = {"id", "agent", "session", "tenant", "depth", "attempt"}
-    assert found == properties | {"call", "check", "spawn", "wait", "cancel"}
+    assert found == properties | {
+        *("call", "check", "spawn", "wait", "wait_any", "wait_at_least", "cancel", "handle", "lock")
+    }
 
 
 @pytest.mark.parametrize("name", PUBLIC)

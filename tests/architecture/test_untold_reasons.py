@@ -28,7 +28,9 @@ MOST_LINES = 400
 LONGER = (
     "tests/support/gate_model.py",
     "tests/support/call_model.py",
+    "tests/support/wait_model.py",
     "tests/gate/machine.py",
+    "tests/gate/wait_machine.py",
 )
 
 

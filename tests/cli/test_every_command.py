@@ -245,3 +245,27 @@ def test_breakers(command: Command, deps: Deps) -> None:
     for word in ("open (held)", "closed (held)", "t 漢", "b/x"):
         assert word in shown
     assert "llm: auto" in text(command, "breakers", "auto", "llm")
+
+
+def test_deadlocks(command: Command, deps: Deps, one: str) -> None:
+    assert value(command, "deadlocks") == {"deadlocks": [], "stalls": []}
+    circle = [
+        {"id": one, "agent": "agent-B", "kind": "instance"},
+        {"id": "[/x]", "agent": None, "kind": "lock"},
+    ]
+    deps.store.note(one, "deadlock_detected", {"cycle": circle})
+    [event] = value(command, "deadlocks", "--limit", "1")["deadlocks"]
+    assert (event["instance_id"], event["detail"]) == (one, {"cycle": circle})
+    assert "agent-B -> lock [/x] -> agent-B" in text(command, "deadlocks")
+
+
+def test_deadlocks_tell_of_slots_that_only_wait(command: Command, deps: Deps) -> None:
+    deps.gate.heartbeat("w", "default", 1, [])
+    first = spawn(deps, SpawnRequest("add", {"a": 1}))
+    spawn(deps, SpawnRequest("add", {"a": 1}))
+    begun = deps.store.begin(first, 1, "w")
+    assert begun is not None
+    deps.gate.block(begun, 1, "run:1")
+    [stall] = value(command, "deadlocks")["stalls"]
+    assert (stall["scope"], stall["limit"], stall["holder"]) == ("workers", 1, first)
+    assert "All 1 slots of workers default are held" in text(command, "deadlocks")

@@ -68,10 +68,10 @@ class Bench:
         """Make a function an agent that every argument may be given to."""
         self.registry.add(RegisteredAgent(AgentSpec(name, takes_any=True, **spec), function))
 
-    def limit(self, **limits: int) -> None:
+    def limit(self, victim: str = "closer", **limits: int) -> None:
         """Set limits; all others are wide."""
         self.deps.gate.configure(
-            replace(WIDE, **limits), lease=LEASE, dispatch=DISPATCH, outbox=False
+            replace(WIDE, **limits), lease=LEASE, dispatch=DISPATCH, outbox=False, victim=victim
         )
 
     def advance(self, seconds: float) -> None:

@@ -23,7 +23,7 @@ from hypothesis import settings
 
 from orchestrator.admission.scripts import Library, Script
 from orchestrator.devstack import EmbeddedServers, scratch_folder
-from tests.gate import call_machine, limits_machine, machine
+from tests.gate import call_machine, limits_machine, machine, wait_machine
 from tests.gate.test_gate_model import SETTINGS
 from tests.gate.traced import TracedGate, probed_library
 
@@ -43,6 +43,14 @@ CHECKS |= dict.fromkeys(
         *("lib/breaker", "lib/bucket", "lib/call", "lib/resource", "lib/turn"),
     ],
     call_machine.check,
+)
+CHECKS |= dict.fromkeys(
+    [
+        *("begin_wait", "end_wait", "answer", "block", "recheck", "finish_rebuild"),
+        *("take_lock", "free_lock", "hold_lock"),
+        *("lib/graph", "lib/locks", "lib/victim", "lib/waits"),
+    ],
+    wait_machine.check,
 )
 
 

@@ -14,6 +14,7 @@ from orchestrator.domain.errors import (
     AgentCancelled,
     AgentFailed,
     ConfigurationError,
+    DeadlockDetected,
     GateUnavailable,
     InstanceNotFound,
     InvalidRequest,
@@ -27,6 +28,7 @@ from orchestrator.domain.errors import (
     Unavailable,
 )
 from orchestrator.domain.verdict import Decision, Refusal, Verdict
+from orchestrator.domain.waits import WaitNode
 
 ONE_OF_EACH: list[OrchestratorError] = [
     OrchestratorError("CODE", "words"),
@@ -37,6 +39,7 @@ ONE_OF_EACH: list[OrchestratorError] = [
     AgentFailed("an-id", "add", "AGENT_ERROR", {"type": "ValueError", "message": "no"}),
     AgentCancelled("an-id", "add", "PARENT_ENDED"),
     ResultPending(["one", "two"], 1.5),
+    DeadlockDetected((WaitNode("an-id", "agent-B"), WaitNode("other-id", "agent-C"))),
     NonDeterministicAgent("an-id", 2, "add({})", "echo({})"),
     Unavailable("AWAY", "words"),
     GateUnavailable("GATE_UNAVAILABLE", "words"),
@@ -67,7 +70,7 @@ def test_an_error_is_its_message_and_its_json(error: OrchestratorError) -> None:
 
 @each
 def test_only_what_may_pass_by_itself_is_retryable(error: OrchestratorError) -> None:
-    passes = isinstance(error, Unavailable | ResultPending) or (
+    passes = isinstance(error, Unavailable | ResultPending | DeadlockDetected) or (
         isinstance(error, SpawnRefused) and error.retry_after is not None
     )
     assert error.retryable is passes

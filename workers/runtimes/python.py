@@ -14,7 +14,7 @@ from orchestrator.agents.context import AsyncContext, Context
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.domain import payload
 from orchestrator.domain.call import CallRefusal
-from orchestrator.domain.errors import CallRefused, NonDeterministicAgent
+from orchestrator.domain.errors import CallRefused, DeadlockDetected, NonDeterministicAgent
 from orchestrator.domain.lifecycle import Reason
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import (
@@ -135,7 +135,9 @@ def _failed(run: Run, error: BaseException) -> Outcome:
         "traceback": _storable("".join(traceback.format_exception(error)))[-LONGEST_TRACEBACK:],
     }
     retryable = not isinstance(error, NonDeterministicAgent)
-    return Failed(Reason.AGENT_ERROR, fault, retryable)
+    is_deadlock = isinstance(error, DeadlockDetected)
+    reason = Reason.DEADLOCK_DETECTED if is_deadlock else Reason.AGENT_ERROR
+    return Failed(reason, fault, retryable)
 
 
 def _text_of(error: BaseException) -> str:

@@ -4,12 +4,13 @@
 -- KEYS    gate
 -- ARGV    ids...
 -- REPLY   more
--- USES    now ready config entry drop pump budget_leave
+-- USES    now ready config entry waits drop pump budget_leave
 for _, id in ipairs(ids) do
   local entry = load(id)
   if entry then
     if entry.place == 'dispatched' or entry.thread ~= '' then
       redis.call('HSET', key.instance .. id, 'stop', 'CANCELLED')
+      stop_waiting(id)
       redis.call('PUBLISH', key.stop, id)
       if entry.place == 'queued' then
         -- Its thread was about to get a slot again; now it only has to end.

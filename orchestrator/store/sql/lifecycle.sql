@@ -73,7 +73,7 @@ RETURNING id;
 
 -- name: suspend
 UPDATE instances
-SET state = 'waiting', reason = 'WAITING_FOR_CHILDREN'
+SET state = 'waiting', reason = coalesce(%(why)s, 'WAITING_FOR_CHILDREN')
 WHERE id = %(id)s AND state = 'running' AND attempt = %(attempt)s
 RETURNING id;
 

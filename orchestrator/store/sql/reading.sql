@@ -41,6 +41,10 @@ SELECT * FROM tree ORDER BY id;
 -- name: events
 SELECT * FROM events WHERE instance_id = %(id)s ORDER BY sequence;
 
+-- name: notes
+-- The newest events of a kind that are no change of state.
+SELECT * FROM events WHERE kind = %(kind)s ORDER BY sequence DESC LIMIT %(limit)s;
+
 -- name: live_page
 -- Live instances in the order of their ids, for a full walk in pages.
 SELECT * FROM instances

@@ -1,8 +1,9 @@
--- USES slots park
+-- USES slots park locks
 -- leave: take an instance from wherever it is, keeping what is known of it.
 -- drop: and forget it.
 local function leave(id, entry)
   local place = entry.place
+  let_go(id)
   if place == 'admitted' or place == 'dispatched' then
     free_slot(id, entry)
   elseif place == 'queued' then

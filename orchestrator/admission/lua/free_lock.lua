@@ -1,0 +1,14 @@
+-- free_lock: a holder is done with a lock; the first in line gets it.
+--
+-- Guarantee  only the claim that holds it gives it up.
+-- KEYS    gate
+-- ARGV    id claim lock
+-- REPLY   freed
+-- USES    now ready entry nodes locks
+local entry = load(id)
+if not entry then return 0 end
+local node = lock_node(entry.tenant, lock)
+local by, under = unpack(redis.call('HMGET', key.holder .. node, 'holder', 'claim'))
+if by ~= id or under ~= claim then return 0 end
+free_lock(node, id)
+return 1

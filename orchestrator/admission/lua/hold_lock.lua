@@ -1,0 +1,26 @@
+-- hold_lock: a holder says what it holds, in case the gate has forgotten.
+--
+-- Guarantee  of two who say that they hold a lock, the one with the newer token does.
+-- KEYS    gate
+-- ARGV    id attempt claim lock token
+-- REPLY   held
+-- USES    now ready entry nodes waits locks
+local entry = load(id)
+if not entry then return 0 end
+local node = lock_node(entry.tenant, lock)
+local by, under, newest = unpack(redis.call('HMGET', key.holder .. node, 'holder', 'claim', 'token'))
+if by == id and under == claim then return 1 end
+if entry.attempt ~= tonumber(attempt) or entry.place == 'expired' then return 0 end
+if by and tonumber(newest) >= tonumber(token) then return 0 end
+-- Without a holder it may have been another's since: then its token is not the newest any more.
+local last = tonumber(redis.call('GET', key.lock_token) or '0')
+if not by and last > tonumber(token) and not locks_closed() then return 0 end
+if wait_state(id, claim) then stop_waiting(id) end
+if by then redis.call('SREM', key.locks .. by, node) end
+give_lock(node, id, claim, token)
+-- Who waits for the lock may have come while nobody held it: the sweep looks whether it can end.
+if redis.call('HEXISTS', key.wait .. id, 'needs') == 1 then
+  redis.call('ZADD', key.unchecked, now, id)
+end
+if last < tonumber(token) then redis.call('SET', key.lock_token, token) end
+return 1

@@ -1,0 +1,462 @@
+"""What the gate must do about waits and locks: the specification that the Lua is held against.
+
+One method a script, with the script's own argument names; it answers what the script must
+answer. Whether a wait may begin is asked of the whole graph, without any thought of speed.
+
+Where several circles close at once the gate may name any of them. So methods that may find one
+are given what the gate has done (`Seen`), and check that it was one of the right things to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+#: A node: an instance by its id, a lock as `lock:<length of tenant> <tenant><name>`.
+Node = str
+#: Kind, name and agent of each node of a circle.
+Words = tuple[str, ...]
+SPAN = 2**44
+MOST_LOCKS = 100
+
+
+@dataclass
+class Item:
+    """One instance that the gate knows and has handed out. Times are in milliseconds."""
+
+    id: str
+    priority: int
+    attempt: int
+    until: int
+    #: dispatched, suspended or expired
+    place: str = "dispatched"
+    stop: bool = False
+    #: whether a thread of a worker stays with it
+    thread: bool = False
+
+
+@dataclass
+class Wait:
+    """What an instance waits for."""
+
+    claim: str
+    kind: str
+    since: int
+    #: how many of the targets it needs; None when the wait is over
+    needs: int | None = None
+    targets: set[Node] = field(default_factory=set)
+    #: the circle because of which it has failed
+    cycle: Words | None = None
+
+
+@dataclass
+class Lock:
+    """Who holds a lock."""
+
+    holder: str
+    claim: str
+    token: int
+    since: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the gate did: its answer, and the waits of others that it has failed."""
+
+    reply: Sequence[str] = ()
+    failed: Mapping[str, Words] = field(default_factory=dict)
+
+
+@dataclass
+class WaitModel:
+    """Instances, their waits, and the locks of one tenant."""
+
+    now: int
+    tenant: str
+    lease_ms: int
+    dispatch_ms: int
+    agent: str = "work"
+    victim: str = "closer"
+    items: dict[str, Item] = field(default_factory=dict)
+    waits: dict[str, Wait] = field(default_factory=dict)
+    locks: dict[Node, Lock] = field(default_factory=dict)
+    #: who waits for a node, and where it stands in line
+    waiters: dict[Node, dict[str, int]] = field(default_factory=dict)
+    unchecked: dict[str, int] = field(default_factory=dict)
+    token: int = 0
+    asked: int = 0
+    closed_until: int = 0
+    #: who was woken in this call
+    woken: list[str] = field(default_factory=list)
+
+    # --- waits ----------------------------------------------------------------------------
+
+    def begin_wait(
+        self,
+        *,
+        id: str,  # noqa: A002  # the script's name for it
+        attempt: int,
+        claim: str,
+        kind: str,
+        needs: int,
+        targets: Sequence[Node],
+        seen: Seen,
+    ) -> list[str]:
+        """A running attempt waits for instances."""
+        if not self._may_wait(id, attempt):
+            return ["unknown"]
+        if known := self._state_of(id, claim):
+            return known
+        self._stop_waiting(id)
+        needs = min(needs, len(targets))
+        if needs <= 0:
+            return ["over"]
+        if refused := self._close(id, needs, set(targets), seen):
+            return refused
+        self._begin(id, Wait(claim, kind, self.now, needs, set(targets)), self.now)
+        return ["waiting"]
+
+    def end_wait(self, *, id: str, claim: str) -> str:  # noqa: A002  # as above
+        """A wait is given up."""
+        if self._state_of(id, claim):
+            self._stop_waiting(id)
+        return ""
+
+    def answer(self, *, id: str, target: Node) -> int:  # noqa: A002  # as above
+        """One of those that were asked has answered."""
+        wait = self.waits.get(id)
+        if not wait or wait.kind != "reply" or wait.needs is None or target not in wait.targets:
+            return 0
+        wait.targets.remove(target)
+        self._leave_line(target, id)
+        wait.needs -= 1
+        if wait.needs:
+            return 0
+        self._end(id)
+        return 1
+
+    def block(self, *, id: str, attempt: int, claim: str) -> int:  # noqa: A002  # as above
+        """A wait for a limited time, with the slot kept."""
+        item = self.items.get(id)
+        if not item or item.attempt != attempt or item.place != "dispatched":
+            return 0
+        if not self._state_of(id, claim):
+            self._stop_waiting(id)
+            self.waits[id] = Wait(claim, "timed", self.now)
+        return 1
+
+    def recheck(self, *, again_ms: int, seen: Seen) -> list[int]:
+        """Look again at one wait that was not searched."""
+        if not self.unchecked:
+            return [0, 0]
+        one = min(self.unchecked, key=lambda name: (self.unchecked[name], name))
+        wait = self.waits[one]
+        assert wait.needs is not None
+        del self.unchecked[one]
+        if not self._is_stuck(one, self._graph()):
+            assert not seen.failed
+            return [1, 0]
+        self._fail_all(seen.failed, one, self._graph())
+        return [1, int(one in seen.failed)]
+
+    # --- locks ----------------------------------------------------------------------------
+
+    def take_lock(
+        self,
+        *,
+        id: str,  # noqa: A002  # as above
+        attempt: int,
+        claim: str,
+        lock: str,
+        seen: Seen,
+    ) -> list[str]:
+        """A running attempt wants a lock."""
+        if not self._may_wait(id, attempt):
+            return ["unknown"]
+        node = self.node(lock)
+        held = self.locks.get(node)
+        if held and held.holder == id and held.claim.split(":")[0] != claim.split(":")[0]:
+            self._free(node)
+        known = self._state_of(id, claim)
+        if self._holding(node, id, claim) is None and known in (None, ["waiting"]):
+            self._hand_on(node)
+        answer = self._holding(node, id, claim) or known
+        return answer or self._ask_for_lock(id, claim, node, seen)
+
+    def _holding(self, node: Node, one: str, claim: str) -> list[str] | None:
+        held = self.locks.get(node)
+        is_holder = held and (held.holder, held.claim) == (one, claim)
+        return ["held", str(held.token)] if held and is_holder else None
+
+    def _ask_for_lock(self, asker: str, claim: str, node: Node, seen: Seen) -> list[str]:
+        held = self.locks.get(node)
+        self._stop_waiting(asker)
+        if sum(lock.holder == asker for lock in self.locks.values()) >= MOST_LOCKS:
+            return ["full"]
+        if held is None and self.now >= self.closed_until:
+            self._give(node, asker, claim)
+            return ["held", str(self.token)]
+        if refused := self._close(asker, 1, {node}, seen):
+            return refused
+        self.asked += 1
+        rank = self.items[asker].priority * SPAN + self.asked
+        self._begin(asker, Wait(claim, "lock", self.now, 1, {node}), rank)
+        return ["waiting"]
+
+    def free_lock(self, *, id: str, claim: str, lock: str) -> int:  # noqa: A002  # as above
+        """A holder is done with a lock."""
+        held = self.locks.get(self.node(lock))
+        if id not in self.items or not held or (held.holder, held.claim) != (id, claim):
+            return 0
+        self._free(self.node(lock))
+        return 1
+
+    def hold_lock(self, *, id: str, attempt: int, claim: str, lock: str, token: int) -> int:  # noqa: A002  # as above
+        """A holder says what it holds."""
+        item, node = self.items.get(id), self.node(lock)
+        held = self.locks.get(node)
+        if held and (held.holder, held.claim) == (id, claim):
+            return 1
+        if not item or item.attempt != attempt or item.place == "expired":
+            return 0
+        if held and held.token >= token:
+            return 0
+        if not held and self.token > token and self.now >= self.closed_until:
+            return 0
+        if self._state_of(id, claim):
+            self._stop_waiting(id)
+        self.locks[node] = Lock(id, claim, token, self.now)
+        self.token = max(self.token, token)
+        wait = self.waits.get(id)
+        if wait and wait.needs is not None:
+            self.unchecked[id] = self.now
+        return 1
+
+    # --- what else happens to an instance -------------------------------------------------
+
+    def start(self, name: str, priority: int) -> None:
+        """It is spawned and handed out at once: there is room."""
+        self.items[name] = Item(name, priority, 1, self.now + self.dispatch_ms)
+
+    def suspend(self, name: str) -> None:
+        """Its slot is free while it waits."""
+        item = self.items[name]
+        item.place, item.until, item.thread = "suspended", self.now + self.lease_ms, True
+
+    def resume(self, name: str) -> None:
+        """It goes on, keeping its locks."""
+        self._stop_waiting(name)
+        item = self.items[name]
+        item.place, item.attempt = "dispatched", item.attempt + 1
+        item.until = self.now + self.dispatch_ms
+
+    def requeue(self, name: str) -> None:
+        """Its attempt is over; the next one has nothing of it."""
+        self._let_go(name)
+        item = self.items[name]
+        self.items[name] = Item(name, item.priority, item.attempt + 1, self.now + self.dispatch_ms)
+
+    def cancel(self, name: str) -> None:
+        """One that runs has to stop: it waits for nothing any more, but may hold locks."""
+        item = self.items[name]
+        if item.place == "dispatched" or item.thread:
+            item.stop = True
+            self._stop_waiting(name)
+        else:
+            self.release(name)
+
+    def release(self, name: str) -> None:
+        """It has ended."""
+        self._let_go(name)
+        del self.items[name]
+
+    def adopt(self, name: str, place: str) -> None:
+        """PostgreSQL knows better where it is."""
+        item = self.items[name]
+        if item.place != place:
+            self._let_go(name)
+            item.thread = place == "suspended"
+        item.place, item.until = place, self.now + self.lease_ms
+
+    def beat(self, renewed: Iterable[str]) -> None:
+        """These leases are renewed; others that are due run out."""
+        for one in renewed:
+            if self.items[one].place != "expired":
+                self.items[one].until = self.now + self.lease_ms
+        due = [item for item in self.items.values() if item.place != "expired"]
+        # In the order in which the gate ends them: those with slots first, each by its time.
+        order = {"dispatched": 0, "suspended": 1}
+        for item in sorted(due, key=lambda item: (order[item.place], item.until, item.id)):
+            if item.until <= self.now:
+                self._let_go(item.id)
+                item.place = "expired"
+
+    def forget_all(self, places: Mapping[str, str]) -> None:
+        """Redis was emptied and the gate is rebuilt: what lives is where PostgreSQL says."""
+        self.waits, self.locks, self.waiters, self.unchecked = {}, {}, {}, {}
+        self.token = self.asked = 0
+        for one, place in places.items():
+            old = self.items[one]
+            thread = place == "suspended"
+            until = self.now + self.lease_ms
+            self.items[one] = Item(one, old.priority, old.attempt, until, place, False, thread)
+        self.items = {one: self.items[one] for one in places}
+        self.closed_until = self.now + self.lease_ms if places else 0
+
+    # --- the specification of a deadlock --------------------------------------------------
+
+    def stuck(self) -> set[Node]:
+        """Everybody who will never end as things are."""
+        return stuck_in(self._graph())
+
+    def node(self, lock: str) -> Node:
+        """A lock as a node."""
+        return f"lock:{len(self.tenant.encode())} {self.tenant}{lock}"
+
+    def _graph(self) -> dict[Node, tuple[int, set[Node]]]:
+        waits = {
+            one: (wait.needs, wait.targets)
+            for one, wait in self.waits.items()
+            if wait.needs is not None
+        }
+        return {**waits, **{node: (1, {lock.holder}) for node, lock in self.locks.items()}}
+
+    def _is_stuck(self, one: str, graph: dict[Node, tuple[int, set[Node]]]) -> bool:
+        """Whether it will never end, and is part of a circle itself."""
+        stuck = stuck_in(graph)
+        reached, todo = set[Node](), [one] if one in stuck else []
+        while todo:
+            for target in graph[todo.pop()][1] & stuck - reached:
+                reached.add(target)
+                todo.append(target)
+        return one in reached
+
+    def _close(self, name: str, needs: int, targets: set[Node], seen: Seen) -> list[str] | None:
+        """The refusal of a wait that closes a circle; None when it may begin."""
+        graph = self._graph() | {name: (needs, targets)}
+        if not self._is_stuck(name, graph):
+            assert not seen.failed, f"{seen.failed} failed for nothing"
+            return None
+        if seen.reply[0] == "deadlock":
+            words = tuple(seen.reply[1:])
+            self._check_circle(words, name, graph, victim=name)
+            assert not seen.failed, "others failed although it fails itself"
+            return ["deadlock", *words]
+        self._fail_all(seen.failed, name, graph)
+        return None
+
+    def _fail_all(
+        self,
+        failed: Mapping[str, Words],
+        closer: str,
+        graph: dict[Node, tuple[int, set[Node]]],
+    ) -> None:
+        """These waits fail, each for a circle of its own; after that nobody is stuck."""
+        for victim, words in failed.items():
+            self._check_circle(words, closer, graph, victim)
+        left = {node: wait for node, wait in graph.items() if node not in failed}
+        assert not self._is_stuck(closer, left), f"{closer} is in a deadlock that nobody sees"
+        for victim, words in failed.items():
+            self.waits[victim].cycle = words
+            self._end(victim)
+
+    def _check_circle(
+        self,
+        words: Words,
+        closer: str,
+        graph: dict[Node, tuple[int, set[Node]]],
+        victim: str,
+    ) -> None:
+        """It is a circle of stuck nodes through the closer, and the victim is the right one."""
+        kinds, names, agents = words[::3], words[1::3], words[2::3]
+        nodes = [
+            self.node(name) if kind == "lock" else name
+            for kind, name in zip(kinds, names, strict=True)
+        ]
+        stuck = stuck_in(graph)
+        for node, target in zip(nodes, [*nodes[1:], nodes[0]], strict=True):
+            assert target in graph[node][1], f"{node} does not wait for {target}"
+            assert node in stuck, f"{node} can end"
+        assert len(set(nodes)) == len(nodes)
+        assert closer in nodes
+        assert set(agents) <= {self.agent, ""}
+        assert victim == self._victim_of(nodes, closer), f"{victim} of {nodes}"
+
+    def _victim_of(self, nodes: Sequence[Node], closer: str) -> str:
+        if self.victim == "closer":
+            return closer
+        instances = [self.items[node] for node in nodes if node in self.items]
+        if self.victim == "youngest":
+            return max(item.id for item in instances)
+        return max(instances, key=lambda item: (item.priority, item.id)).id
+
+    # --- the pieces -----------------------------------------------------------------------
+
+    def _may_wait(self, one: str, attempt: int) -> bool:
+        item = self.items.get(one)
+        return bool(item and item.attempt == attempt and not item.stop and item.place != "expired")
+
+    def _state_of(self, name: str, claim: str) -> list[str] | None:
+        wait = self.waits.get(name)
+        if not wait or wait.claim != claim:
+            return None
+        if wait.needs is not None:
+            return ["waiting"]
+        return ["over"] if wait.cycle is None else ["deadlock", *wait.cycle]
+
+    def _begin(self, name: str, wait: Wait, rank: int) -> None:
+        self.waits[name] = wait
+        for target in wait.targets:
+            self.waiters.setdefault(target, {})[name] = rank
+
+    def _end(self, name: str) -> None:
+        """Its wait is over, one way or the other; it learns so when it looks."""
+        wait = self.waits[name]
+        for target in wait.targets:
+            self._leave_line(target, name)
+        wait.needs, wait.targets = None, set()
+        self.unchecked.pop(name, None)
+        self.woken.append(name)
+
+    def _stop_waiting(self, name: str) -> None:
+        wait = self.waits.pop(name, None)
+        for target in wait.targets if wait else ():
+            self._leave_line(target, name)
+        self.unchecked.pop(name, None)
+
+    def _leave_line(self, node: Node, name: str) -> None:
+        del self.waiters[node][name]
+        if not self.waiters[node]:
+            del self.waiters[node]
+
+    def _give(self, node: Node, name: str, claim: str) -> None:
+        self.token = max(self.now, self.token + 1)
+        self.locks[node] = Lock(name, claim, self.token, self.now)
+
+    def _hand_on(self, node: Node) -> None:
+        line = self.waiters.get(node)
+        if node in self.locks or self.now < self.closed_until or not line:
+            return
+        first = min(line, key=lambda one: (line[one], one))
+        self._give(node, first, self.waits[first].claim)
+        self._stop_waiting(first)
+        self.woken.append(first)
+
+    def _free(self, node: Node) -> None:
+        del self.locks[node]
+        self._hand_on(node)
+
+    def _let_go(self, name: str) -> None:
+        self._stop_waiting(name)
+        for node in [node for node, lock in self.locks.items() if lock.holder == name]:
+            self._free(node)
+
+
+def stuck_in(graph: dict[Node, tuple[int, set[Node]]]) -> set[Node]:
+    """Those who cannot end: the greatest set whose members have too few targets outside of it."""
+    stuck = set(graph)
+    while True:
+        freed = {node for node in stuck if len(graph[node][1] - stuck) >= graph[node][0]}
+        if not freed:
+            return stuck
+        stuck -= freed
