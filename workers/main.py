@@ -86,6 +86,7 @@ def _declare(settings: Settings, this: process.Process) -> None:
     """Say how much of the resources may be used; what the settings say wins over the code."""
     declared = by_name(REGISTRY.resources.values(), settings.resources.values())
     resources.declare(this.deps, declared.values())
+    resources.declare_needs(this.deps, REGISTRY.specs().values())
 
 
 def _quieten(level: str) -> None:

@@ -96,6 +96,12 @@ class CallGate(ScriptCaller):
             fields = _flat(_policy(one.part(self.size)))
             self._run_everywhere("declare", resource=one.name, fields=fields)
 
+    def declare_needs(self, agent: str, resources: Sequence[str]) -> None:
+        """Say which resources a kind of agent calls."""
+        self._run_everywhere(
+            "declare_needs", agent=agent, resources=" ".join(sorted(set(resources)))
+        )
+
     def note_loss(self, token: str, shard: int = 0) -> bool:
         """Say that an empty shard was not a new one; for the process that rebuilds it."""
         return bool(self._run_on(shard, "note_loss", token=token))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from orchestrator.domain.call import Breaker
 from orchestrator.domain.errors import InvalidRequest
+from orchestrator.domain.instance import AgentSpec
 from orchestrator.domain.names import is_identifier
 from orchestrator.domain.resource import Resource
 from orchestrator.engine.deps import Deps
@@ -27,12 +28,19 @@ def declare(deps: Deps, resources: Iterable[Resource]) -> None:
         deps.gate.declare(found)
 
 
+def declare_needs(deps: Deps, specs: Iterable[AgentSpec]) -> None:
+    """Say which resources these agents call: they wait while one of them cannot be called."""
+    for spec in specs:
+        deps.gate.declare_needs(spec.name, spec.resources)
+
+
 def fill(deps: Deps, shard: int, token: str) -> None:
     """Tell a shard that is being rebuilt what was declared and decided."""
     if deps.store.resources.has_history():
         deps.gate.note_loss(token, shard)
     recorded = deps.store.resources.all()
     deps.gate.declare([one.resource for one in recorded])
+    declare_needs(deps, (spec for spec in deps.store.agents().values() if spec.resources))
     for one in recorded:
         for tenant, mode in one.forced.items():
             deps.gate.force_breaker(one.resource.name, tenant, mode)

@@ -66,6 +66,22 @@ def fail_once(ctx: Context) -> int:
     return ctx.attempt
 
 
+@agent("ask", resources=("llm",))
+def ask(ctx: Context, tokens: int = 0) -> str:
+    """Calls the resource `llm` once; answers the id of the call."""
+    with ctx.call("llm", input_tokens=tokens) as call:
+        call.settle(input_tokens=tokens // 2)
+    return call.id
+
+
+@agent("ask-async", resources=("llm",))
+async def ask_async(ctx: AsyncContext, tokens: int = 0) -> str:
+    """The same, awaited."""
+    async with ctx.call("llm", input_tokens=tokens) as call:
+        call.settle(input_tokens=tokens // 2)
+    return call.id
+
+
 @agent("hold", retry=RetryPolicy(max_attempts=5))
 def hold(ctx: Context, ledger: str, until: str) -> int:
     """Writes a line when it starts, and ends once the file `until` exists."""
