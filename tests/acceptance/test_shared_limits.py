@@ -24,7 +24,7 @@ def test_calls_of_two_workers_come_evenly(
     """
     for _ in range(2):
         start.worker(ORCHESTRATOR_RESOURCES=json.dumps(LLM))
-    kinds = ["ask", "ask-async"] * (CALLS // 2)
+    kinds = ["call-llm", "call-llm-async"] * (CALLS // 2)
     handles = [orchestrator.spawn(kind, {"tokens": 100}) for kind in kinds]
     calls = {handle.result(timeout=60) for handle in handles}
     records = [one for handle in handles for one in deps.store.resources.calls_of(handle.id)]

@@ -66,16 +66,16 @@ def fail_once(ctx: Context) -> int:
     return ctx.attempt
 
 
-@agent("ask", resources=("llm",))
-def ask(ctx: Context, tokens: int = 0) -> str:
+@agent("call-llm", resources=("llm",))
+def call_llm(ctx: Context, tokens: int = 0) -> str:
     """Calls the resource `llm` once; answers the id of the call."""
     with ctx.call("llm", input_tokens=tokens) as call:
         call.settle(input_tokens=tokens // 2)
     return call.id
 
 
-@agent("ask-async", resources=("llm",))
-async def ask_async(ctx: AsyncContext, tokens: int = 0) -> str:
+@agent("call-llm-async", resources=("llm",))
+async def call_llm_async(ctx: AsyncContext, tokens: int = 0) -> str:
     """The same, awaited."""
     async with ctx.call("llm", input_tokens=tokens) as call:
         call.settle(input_tokens=tokens // 2)
