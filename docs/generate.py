@@ -168,7 +168,7 @@ def _script_lines() -> Iterator[str]:
 def _piece_lines() -> Iterator[str]:
     yield "## Shared pieces"
     yield ""
-    yield "Put before a script by its `USES` line, each once, with all that they use themselves."
+    yield "Put into a script by its `USES` line, with all that they use themselves."
     yield "`message` is no file: it is the template of the Celery message, made by"
     yield "`orchestrator/transport/envelope.py`."
     for path in sorted((LUA / "lib").glob("*.lua")):

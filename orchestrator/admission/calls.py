@@ -123,7 +123,7 @@ class CallGate(ScriptCaller):
     def _breaker_rows(self, number: int, page: int) -> Iterator[list[str]]:
         cursor = "0"
         while True:
-            cursor, *rows = self._run_on(number, "breakers", cursor=cursor, count=page)
+            cursor, *rows = self._run_on(number, "breakers", cursor=cursor, most=page)
             yield from rows
             if cursor == "0":
                 return

@@ -7,8 +7,13 @@ The header names what a script takes and gives:
     -- USES    park pump
 
 `ARGV` becomes local variables of those names (the last may gather the rest as a table),
-`USES` puts the pieces of `lib/` and all they use before the script, each once. The script's
+`USES` names the pieces of `lib/`, which come with all they use, each once. The script's
 Python side (`call`) checks names and count against the same header.
+
+Each function of a piece stands just before the first statement of the script that needs it, and
+nowhere if none does. Functions are made anew by every call, at a third of a microsecond each; all
+those of its pieces would take a script longer than what it mostly does. So a script puts its common
+way out first.
 """
 
 from __future__ import annotations
@@ -19,7 +24,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 
 from orchestrator.admission.keys import literal, literal_table, lua_table
 
@@ -27,6 +31,12 @@ from orchestrator.admission.keys import literal, literal_table, lua_table
 _KEY, _LOOKED_UP = re.compile(r"\bkey\.([a-z_]+)"), "key["
 _FIELD = re.compile(r"^-- (ARGV|REPLY|USES) +(.*)$", re.MULTILINE)
 _LUA = files("orchestrator.admission").joinpath("lua")
+#: Pieces that stand before all others: they decide, or hold what the others need.
+_FIRST = ("now", "ready", "config")
+#: The names that a statement defines.
+_DEFINED = re.compile(r"^local (?:function (\w+)|(\w+(?:, \w+)*))", re.MULTILINE)
+#: A line that goes on with the statement above it.
+_INSIDE = re.compile(r"$|[ })]|(?:end|else|elseif|until)\b")
 
 
 @dataclass(frozen=True)
@@ -75,35 +85,74 @@ class Library:
 
     def __init__(self, message: str, clock: str | None = None) -> None:
         self._pieces = {"message": message} | ({"now": clock} if clock else {})
-        self._scripts = {page.name[:-4]: page for page in _LUA.iterdir() if page.is_file()}
+        self._names = sorted(page.name[:-4] for page in _LUA.iterdir() if page.is_file())
 
     def __iter__(self) -> Iterator[Script]:
-        return map(self.load, sorted(self._scripts))
+        return map(self.load, self._names)
 
     def load(self, name: str) -> Script:
         """The script of this verb."""
-        text = self._scripts[name].read_text()
+        text = self._page(name)
         header = _header(text)
         arguments = tuple(header.get("ARGV", "").split())
-        parts = [lua_table(), *self._used(header, set()), _locals(arguments), text]
+        pieces = self._used(header, {})
+        first = [pieces.pop(one) for one in _FIRST if one in pieces]
+        functions = [one for piece in pieces.values() for one in _statements(piece)]
+        body = _put_where_needed(text, functions)
+        parts = [lua_table(), *first, _locals(arguments), *body]
         return Script(name, "\n".join(parts), arguments)
 
-    def _used(self, header: dict[str, str], seen: set[str]) -> list[str]:
-        """The pieces a header names and all they use, each after what it uses."""
-        found: list[str] = []
+    def _used(self, header: dict[str, str], found: dict[str, str]) -> dict[str, str]:
+        """The pieces that a header names and all they use, each after what it uses."""
         for name in header.get("USES", "").split():
-            if name not in seen:
-                seen.add(name)
+            if name not in found:
                 text = self._piece(name)
-                found += [*self._used(_header(text), seen), text]
+                self._used(_header(text), found)
+                found[name] = text
         return found
 
     def _piece(self, name: str) -> str:
-        return self._pieces.get(name) or _read(_LUA.joinpath("lib", f"{name}.lua"))
+        return self._pieces.get(name) or self._page(f"lib/{name}")
+
+    def _page(self, name: str) -> str:
+        return _LUA.joinpath(f"{name}.lua").read_text()
 
 
-def _read(page: Traversable) -> str:
-    return page.read_text()
+def _put_where_needed(page: str, functions: list[str]) -> Iterator[str]:
+    """The statements of a page, each after what it needs, by itself or through others."""
+    for statement in _statements(page):
+        words, needed = _words(statement), []
+        for function in reversed(functions):
+            if words & defined(function):
+                words |= _words(function)
+                needed.append(function)
+        yield from reversed(needed)
+        functions = [one for one in functions if one not in needed]
+        yield statement
+
+
+def _statements(page: str) -> list[str]:
+    """The outermost ones, each with the comment above it and with what defines no name below."""
+    found: list[list[str]] = [[]]
+    for line in page.splitlines():
+        is_said = bool(found[-1]) and not found[-1][-1].startswith("--")
+        if is_said and not _INSIDE.match(line):
+            found.append([])
+        found[-1].append(line)
+    return ["\n".join(lines) for lines in found]
+
+
+def defined(page: str) -> set[str]:
+    """The names that the outermost statements of a page define."""
+    return {
+        name
+        for function, variables in _DEFINED.findall(page)
+        for name in (function or variables).split(", ")
+    }
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", re.sub(r"--.*", "", text)))
 
 
 def _header(text: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ ALL = list(read())
 @pytest.mark.parametrize("mutation", ALL, ids=str)
 def test_a_mistake_can_still_be_made(mutation: Mutation) -> None:
     text = files("orchestrator.admission").joinpath(f"lua/{mutation.file}.lua").read_text()
-    assert mutation.apply(text) != text
+    assert mutation.apply(mutation.file, text) != text
 
 
 def test_no_mistake_is_made_twice() -> None:

@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 
 import pytest
 
-from orchestrator.admission.scripts import Library, Script
+from orchestrator.admission.scripts import Library, Script, defined
 from orchestrator.transport import envelope
 from tests.gate.lua_globals import globals_of
 from tests.gate.tour import TOUR
@@ -45,10 +45,6 @@ def _uses(text: str) -> list[str]:
     return " ".join(re.findall(r"^-- USES +(.*)$", text, re.MULTILINE)).split()
 
 
-def _defined(text: str) -> set[str]:
-    return set(re.findall(r"^local (?:function )?(\w+)", text, re.MULTILINE))
-
-
 @each_script
 def test_no_name_is_misspelt(script: Script) -> None:
     used = globals_of(script.source)
@@ -74,7 +70,7 @@ def test_a_header_says_what_a_script_does_takes_and_answers(name: str) -> None:
 def test_a_header_says_what_a_piece_gives(name: str) -> None:
     described = set(re.findall(r"^-- (\w+): ", PIECES[name], re.MULTILINE))
     assert described
-    assert described <= _defined(PIECES[name]) | {name}
+    assert described <= defined(PIECES[name]) | {name}
 
 
 @each_page
@@ -83,9 +79,7 @@ def test_what_a_page_uses_exists_and_is_used(name: str) -> None:
     assert set(_uses(text)) <= set(PIECES)
     words = set(re.findall(r"\w+", _code(text)))
     idle = [
-        piece
-        for piece in _uses(text)
-        if piece not in _FIRST and not _defined(PIECES[piece]) & words
+        piece for piece in _uses(text) if piece not in _FIRST and not defined(PIECES[piece]) & words
     ]
     assert not idle, f"{name} does not use {idle}"
 
@@ -93,6 +87,18 @@ def test_what_a_page_uses_exists_and_is_used(name: str) -> None:
 def test_no_piece_is_left_over() -> None:
     used = {piece for text in (*SCRIPTS.values(), *PIECES.values()) for piece in _uses(text)}
     assert used == set(PIECES)
+
+
+@each_script
+def test_a_script_gives_nothing_the_name_of_a_function_that_it_uses(script: Script) -> None:
+    # The function may stand after the script's own variable, and would take its place.
+    own = defined(SCRIPTS[script.name]) | {one.removesuffix("...") for one in script.arguments}
+    used, names = _uses(SCRIPTS[script.name]), set()
+    while used:
+        piece = PIECES[used.pop()]
+        names |= defined(piece)
+        used += _uses(piece)
+    assert not own & names
 
 
 @each_script

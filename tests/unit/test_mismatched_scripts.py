@@ -21,14 +21,15 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
     pages = {
         "verb.lua": (
             "-- verb: does it.\n--\n-- KEYS    gate\n-- ARGV    id pairs...\n"
-            "-- REPLY   more\n-- USES    upper lower message\nreturn id"
+            "-- REPLY   more\n-- USES    upper lower message\n"
+            "if id == '' then return base end\nreturn {message, lower, upper}"
         ),
         "bare.lua": "-- bare: takes nothing.\n-- KEYS    gate\n-- REPLY   nothing\nreturn ''",
         "timed.lua": "-- timed: tells the time.\n-- USES    now\nreturn now",
         "lib/now.lua": "local now = 'real'",
         "lib/upper.lua": "-- USES base\nlocal upper = base",
         "lib/lower.lua": "-- USES base\nlocal lower = base",
-        "lib/base.lua": "local base = 1",
+        "lib/base.lua": "local base = 1\nlocal function idle() end",
     }
     for name, text in pages.items():
         (tmp_path / name).write_text(text)
@@ -40,11 +41,16 @@ def test_there_is_one_script_for_each_file(library: Library) -> None:
     assert [script.name for script in library] == ["bare", "timed", "verb"]
 
 
-def test_each_piece_stands_once_and_after_what_it_uses(library: Library) -> None:
+def test_each_function_stands_once_and_before_what_needs_it(library: Library) -> None:
     source = library.load("verb").source
-    marks = [lua_table(), "local base", "local upper", "local lower", MESSAGE, "local id", "return"]
-    assert [source.count(mark) for mark in marks[:-1]] == [1] * 6
+    marks = [lua_table(), "local id", "local base", "if id", "local upper", "local lower", MESSAGE]
+    marks.append("return {")
+    assert [source.count(mark) for mark in marks] == [1] * 8
     assert sorted(marks, key=source.index) == marks
+
+
+def test_a_function_that_nobody_needs_is_left_out(library: Library) -> None:
+    assert "local idle" not in library.load("verb").source
 
 
 def test_the_header_names_the_arguments(library: Library) -> None:

@@ -1,10 +1,10 @@
 -- breakers: what there is to know of some of the scopes that have been called.
 --
 -- KEYS    gate
--- ARGV    cursor count
+-- ARGV    cursor most
 -- REPLY   cursor rows...
 -- USES    now ready config resource bucket breaker
-local scan = redis.call('SSCAN', key.scopes, cursor, 'COUNT', count)
+local scan = redis.call('SSCAN', key.scopes, cursor, 'COUNT', most)
 local reply = {scan[1]}
 for _, scope in ipairs(scan[2]) do
   local resource, tenant = string.match(scope, '^(%S+) ?(.*)$')
