@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.gate import wait_results
 from benchmarks.samples import Samples, ratio
 from benchmarks.tables import PING, Aim, Line, Table, percentiles, timings
 
@@ -35,7 +36,8 @@ def tables(samples: Samples) -> list[Table]:
     """What was measured of the gate; nothing when nothing was."""
     if "gate.ping" not in samples:
         return []
-    return [_verbs(samples), _rivals(samples), _crowd(samples), _queues(samples)]
+    found = [_verbs(samples), _rivals(samples), _crowd(samples), _queues(samples)]
+    return found + wait_results.tables(samples)
 
 
 def aims(samples: Samples) -> list[Aim]:
@@ -58,7 +60,7 @@ def aims(samples: Samples) -> list[Aim]:
             times = ratio(samples[f"gate.chain.{chain}"], samples[f"gate.{ours}"])
             what = f"{ours.replace('_', '-')}, against a chain of libraries"
             found.append(Aim(what, times, 3.0, "x as fast", is_least=True))
-    return found + _queue_aims(samples)
+    return found + _queue_aims(samples) + wait_results.aims(samples)
 
 
 def _verbs(samples: Samples) -> Table:

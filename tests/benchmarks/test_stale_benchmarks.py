@@ -30,7 +30,13 @@ def test_everything_of_the_gate_is_measured_and_reported(place: Ground) -> None:
     report = Report(datetime.now(UTC), "none", "tiny", 1.0, {}, {}, samples)
     report.show(Console(quiet=True))
     page = "\n".join(report.to_markdown())
-    for title in ("The gate, one client", "The server at its limit", "The fair queue", "Aims"):
+    for title in (
+        "The gate, one client",
+        "The server at its limit",
+        "The fair queue",
+        "The wait graph",
+        "Aims",
+    ):
         assert f"## {title}" in page
     written = json.loads(json.dumps(report.to_dict()))
     assert set(written["figures"]) >= {"gate.check_in.server", "gate.crowd.release.server"}
