@@ -24,7 +24,7 @@ class AccountLoad:
     """An account as PostgreSQL has it."""
 
     name: str
-    #: the fields of the account; for each bounded quantity {limit, used, lent, from, told}
+    #: the fields of the account; for each bounded quantity {limit, used, lent, from}
     definition: dict[str, Any]
     #: live instances below it: `=id` right under it, `-id` under one further below
     live: Sequence[str] = ()

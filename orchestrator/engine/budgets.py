@@ -119,7 +119,6 @@ def to_loads(accounts: Sequence[StoredAccount]) -> list[AccountLoad]:
                     "used": one.used.get(quantity, 0),
                     "lent": lent.get((one.account, quantity), 0),
                     "from": sources[one.account, quantity],
-                    "told": one.told.get(quantity, 0),
                 }
                 for quantity, limit in limits[one.account].items()
             },
@@ -144,6 +143,7 @@ def _definition(one: StoredAccount, subs: int) -> dict[str, Any]:
         "base": one.base,
         # Only one that may be closed has to know; a session's never is.
         "subs": subs if one.owner else 0,
+        "told": dict(one.told),
     }
 
 

@@ -22,7 +22,7 @@ from hypothesis import settings
 
 from orchestrator.admission.scripts import Library
 from orchestrator.devstack import EmbeddedServers, scratch_folder
-from tests.gate import call_machine, limits_machine, machine, wait_machine
+from tests.gate import budget_machine, call_machine, limits_machine, machine, wait_machine
 from tests.gate.test_gate_model import SETTINGS
 from tests.gate.traced import TracedGate, probed_library
 
@@ -49,6 +49,13 @@ CHECKS |= dict.fromkeys(
         *("lib/graph", "lib/locks", "lib/victim", "lib/waits"),
     ],
     wait_machine.check,
+)
+CHECKS |= dict.fromkeys(
+    [
+        *("due_budgets", "end_budget", "load_budget"),
+        *("lib/account", "lib/shortage", "lib/budget", "lib/budget_leave", "lib/budget_call"),
+    ],
+    budget_machine.check,
 )
 
 

@@ -33,13 +33,13 @@ if is_newer then
   for _, field in ipairs({'version', 'policy', 'live', 'depth', 'deadline', 'ended'}) do
     put(field, wanted[field])
   end
+  for _, name in ipairs({'tokens', 'usd', 'spawns', 'live', 'depth', 'deadline'}) do
+    put(name .. '_told', wanted.told[name])
+  end
 end
 for _, quantity in ipairs(QUANTITIES) do
   local part, counted = wanted[quantity] or {}, known and known[quantity]
-  if is_newer then
-    put(quantity, part.limit)
-    put(quantity .. '_told', part.told and part.told > 0 and part.told or nil)
-  end
+  if is_newer then put(quantity, part.limit) end
   if part.limit and not counted then
     put(quantity .. '_used', part.used)
     put(quantity .. '_lent', part.lent)
@@ -47,7 +47,7 @@ for _, quantity in ipairs(QUANTITIES) do
   elseif part.limit and known[quantity .. '_from'] == '' then
     put(quantity .. '_from', part.from)
   elseif counted and not part.limit then
-    for _, kind in ipairs({'_used', '_lent', '_held', '_from'}) do put(quantity .. kind, nil) end
+    for _, kind in ipairs({'_used', '_lent', '_from'}) do put(quantity .. kind, nil) end
   end
 end
 if #fields > 0 then redis.call('HSET', stored, unpack(fields)) end
@@ -64,7 +64,7 @@ for _, id in ipairs(ids) do
   -- `=` before those that stand right under it, `-` before those further below.
   local one = string.sub(id, 2)
   redis.call('SADD', key.account_live .. budget, one)
-  if string.sub(id, 1, 1) == '=' then 
+  if string.sub(id, 1, 1) == '=' then
     local paid = below
     if one == first.owner then paid = own end
     redis.call('HSETNX', key.account_of, one, (paid and paid.name or '') .. '\n' .. budget)

@@ -75,6 +75,7 @@ end
 -- Have everything below an account ended by the sweep.
 local function doom_account(found, quantity)
   if found.ended then return end
+  found.ended = quantity
   redis.call('HSET', key.account .. found.name, 'ended', quantity)
   redis.call('ZADD', key.accounts_due, 'LT', now, found.name)
 end
@@ -100,10 +101,12 @@ end
 local function book(name, quantity, kind, amount)
   while amount ~= 0 and name and name ~= '' do
     local found = account(name)
-    if not found or not found[quantity] then return end
-    local more = drawn(found, quantity, amount)
+    -- What is held goes on being counted where a session's new budget does not bound it.
+    if not found or not (found[quantity] or kind == 'held') then return end
     local field = quantity .. '_' .. kind
     redis.call('HINCRBY', key.account .. name, field, whole(amount))
+    if not found[quantity] then return end
+    local more = drawn(found, quantity, amount)
     found[field] = (found[field] or 0) + amount
     judge_account(found, quantity)
     name, kind, amount = found[quantity .. '_from'], 'lent', more

@@ -8,7 +8,8 @@
 -- more; nil when they all have. One that only warns takes what it lacks from the one above.
 local function lacking_account(chain, quantity, amount)
   local found = nearest_account(chain, quantity)
-  while found and amount > 0 do
+  -- A session may have been given another budget since, without this quantity.
+  while found and found[quantity] and amount > 0 do
     if taken_of(found, quantity) + amount > found[quantity] then
       if found.policy ~= 'warn' then return found, amount end
       amount = drawn(found, quantity, amount)
