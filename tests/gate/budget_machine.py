@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from hypothesis import note
 from hypothesis import settings as hypothesis_settings
@@ -15,30 +12,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from orchestrator.admission.accounts import (
     account_of_instance,
     account_of_session,
-    bounds_of,
     limits_of,
     owner_of,
 )
-from orchestrator.admission.calls import Caller
-from orchestrator.admission.keys import key
-from orchestrator.domain.budget import QUANTITIES, Budget, from_units, in_units
-from orchestrator.domain.call import Amounts, Outcome
+from orchestrator.domain.budget import Budget, from_units, in_units
 from orchestrator.domain.instance import NewInstance
 from orchestrator.domain.lifecycle import State
-from orchestrator.domain.limits import Limits
-from orchestrator.domain.resource import Resource
 from orchestrator.engine.budgets import to_loads
-from orchestrator.store.budgets import StoredAccount
-from tests.gate import observe
+from tests.gate.budget_state import compare
+from tests.gate.budget_trees import HOMES, LEASE_MS, Trees, amounts_of
 from tests.gate.rows import parent_of, row_of
-from tests.gate.traced import GATE, LEASE, TracedGate
-from tests.support.budget_model import Account, BudgetModel, Member, Refused
+from tests.gate.traced import TracedGate
+from tests.support.budget_model import Member, Refused
 from tests.support.clock import EPOCH
 from tests.support.make import spawn_of
-
-WIDE = Limits(max_depth=50, session_concurrency=900, tenant_concurrency=900)
-HOMES = (("a", "x"), ("a", "y"), ("b", "x"))
-LEASE_MS = round(LEASE * 1000)
 
 amounts = st.sampled_from([None, None, 0, 3, 10, 40])
 budgets: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -77,10 +64,8 @@ ACTIONS = {
 actions = st.sampled_from([name for name, weight in ACTIONS.items() for _ in range(weight)])
 
 
-class BudgetMachine(RuleBasedStateMachine):
+class BudgetMachine(Trees, RuleBasedStateMachine):
     """What may happen to trees with budgets."""
-
-    gate: TracedGate
 
     @initialize()
     def begin(self) -> None:
@@ -90,16 +75,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self._open()
         self.gate.finish_rebuild("token")
         self.gate.heartbeat("w", "default", 900, [])
-        self.model = BudgetModel(now=EPOCH)
-        self.news: dict[str, NewInstance] = {}
-        #: recorded; and ended, as PostgreSQL has it
-        self.recorded: set[str] = set()
-        self.ended: set[str] = set()
-        self.versions: dict[tuple[str, str], tuple[int, Budget]] = {}
-        self.callers: dict[str, str] = {}
-        #: calls of which the gate holds nothing
-        self.strangers: set[str] = set()
-        self.count = 0
+        self._forget_all()
 
     @rule(action=actions, data=st.data())
     def happens(self, action: str, data: st.DataObject) -> None:
@@ -107,12 +83,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self._draw = data.draw
         note(action)
         getattr(self, f"_{action}")()
-        self._compare()
-
-    def _open(self) -> None:
-        self.gate.begin_rebuild("token", 1e6)
-        self.gate.set_limits(WIDE)
-        self.gate.declare([Resource("llm", requests_per_minute=None, breaker=None)])
+        compare(self.gate, self.model)
 
     # --- budgets --------------------------------------------------------------------------
 
@@ -140,40 +111,6 @@ class BudgetMachine(RuleBasedStateMachine):
         for load in to_loads(self._stored(home, {})):
             self.gate.load_budget(load)
         self.model.judge()
-
-    def _settle_down(self, home: tuple[str, str]) -> None:
-        """A first budget counts what is recorded and no call under way."""
-        for one, new in self.news.items():
-            if (new.tenant, new.session) == home and one not in self.recorded and self._lives(one):
-                self._record(one)
-        for one in self.ended:
-            # Who has ended and still runs is known below no budget, and so not below this one.
-            member = self.model.members[one]
-            if member.is_known and not any(self.model.chain(member.path)):
-                member.path = ()
-
-    def _end_calls_of(self, home: tuple[str, str]) -> None:
-        """What calls under way have overdrawn is counted exactly only once they have ended."""
-        for name, call in self.model.calls.items():
-            if account_of_session(*home) in call.path[-1:] and call.used is None:
-                self._end_call(name, call.estimate)
-
-    def _live_of(self, home: tuple[str, str]) -> set[str]:
-        return {
-            one
-            for one in self.recorded - self.ended
-            if (self.news[one].tenant, self.news[one].session) == home and self._lives(one)
-        }
-
-    def _join(self, home: tuple[str, str]) -> None:
-        """Budgets that drew from nothing draw from the session's now."""
-        session = account_of_session(*home)
-        for one in self.model.accounts.values():
-            path = self.model.members[one.owner].paid if one.owner else ()
-            for quantity in one.limits:
-                if session in path and not one.sources[quantity]:
-                    source = self.model.bounding(path, quantity)
-                    one.sources[quantity] = source.name if source else ""
 
     # --- spawns ---------------------------------------------------------------------------
 
@@ -221,11 +158,6 @@ class BudgetMachine(RuleBasedStateMachine):
         if one := self._pick(self._pending()):
             self._record(one)
 
-    def _record(self, one: str) -> None:
-        self.recorded.add(one)
-        self.gate.follow(self.news[one])
-        self.gate.follow(self.news[one])
-
     def _withdraw(self) -> None:
         """A spawn is not recorded."""
         if one := self._pick(self._pending()):
@@ -259,17 +191,6 @@ class BudgetMachine(RuleBasedStateMachine):
             if one not in stays:
                 self.model.leave(one)
 
-    def _end_rows(self, one: str) -> list[str]:
-        self.ended.add(one)
-        below = [
-            other
-            for other, new in self.news.items()
-            if new.parent and new.parent.id == one and other not in self.ended
-        ]
-        live = [other for other in below if self._lives(other)]
-        self.recorded |= {*live}
-        return [*live, *(found for other in live for found in self._end_rows(other))]
-
     def _hand_back(self) -> None:
         """An attempt fails and is tried again."""
         if (one := self._pick(self._running())) and one not in self.ended:
@@ -284,7 +205,9 @@ class BudgetMachine(RuleBasedStateMachine):
             estimate = self._estimate()
             call = f"c{len(self.model.calls)}"
             refused = self.model.acquire(call, one, estimate, LEASE_MS)
-            verdict = self.gate.acquire(self._caller(call, one), _amounts(estimate), may_wait=True)
+            verdict = self.gate.acquire(
+                self._caller(call, one), amounts_of(estimate), may_wait=True
+            )
             said = f"{refused.quantity} of {owner_of(refused.account)}" if refused else ""
             found = verdict.decision, verdict.scope
             assert found == ("refused" if refused else "taken", said), (found, refused)
@@ -297,18 +220,6 @@ class BudgetMachine(RuleBasedStateMachine):
         """A call ends, twice."""
         if call := self._pick(self._open_calls()):
             self._end_call(call, self._estimate())
-
-    def _end_call(self, call: str, used: dict[str, int]) -> None:
-        if call in self.strangers and not self._lives(self.callers[call]):
-            # The gate knows neither the call nor the caller: only the ledger has it.
-            self.model.calls[call].used = {"tokens": 0, "usd": 0}
-            return
-        for _ in range(2):
-            caller = self._caller(call, self.callers[call])
-            amounts = _amounts(used)
-            told = {"input_tokens": amounts.input_tokens, "usd": amounts.usd}
-            self.gate.settle_call(caller, Outcome.SUCCESS, told)
-        self.model.settle(call, used)
 
     def _give_up(self) -> None:
         """A call is not made."""
@@ -383,146 +294,13 @@ class BudgetMachine(RuleBasedStateMachine):
         self._offer()
         self.model.judge()
 
-    def _forget_what_is_not_recorded(self, was_told: bool) -> None:
-        for one, member in self.model.members.items():
-            member.counts = member.counts and one in self.recorded
-            member.is_known = member.is_known and one in self.recorded and one not in self.ended
-        for name, account in list(self.model.accounts.items()):
-            if account.owner and not self.model.members[account.owner].is_known:
-                del self.model.accounts[name]
-        self.model.due = {}
-        self.model.alerts = set()
-        for account in self.model.accounts.values():
-            account.live = {one for one in account.live if self.model.members[one].is_known}
-            account.ended = None
-            account.told = account.told if was_told else {}
-            if account.deadline is not None:
-                self.model.due[account.name] = account.deadline
-        for name in self._open_calls():
-            self.model.calls[name].is_held = False
-            self.strangers.add(name)
-
-    def _stored(self, home: tuple[str, str], told: dict[str, Any]) -> list[StoredAccount]:
-        """What the query of PostgreSQL answers; held against it in `tests/engine`."""
-        session = account_of_session(*home)
-        found = []
-        for one in self.model.accounts.values():
-            if one.owner:
-                new = self.news[one.owner]
-                if (new.tenant, new.session) != home:
-                    continue
-                above = [other.name for other in self.model.chain(self.model.members[new.id].paid)]
-                budget, owner = cast(Budget, new.budget), one.owner
-            elif one.name == session:
-                above, owner = [], ""
-                budget = self.versions[home][1]
-            else:
-                continue
-            found.append(
-                StoredAccount(
-                    account=one.name,
-                    session=home[1],
-                    tenant=home[0],
-                    owner=owner or None,
-                    base=one.base,
-                    budget=budget,
-                    version=one.version,
-                    exhausted=None,
-                    above=tuple(above),
-                    session_account=session,
-                    used={name: self.model.used(one, name) for name in one.limits},
-                    told=told.get(one.name, {}),
-                    live=tuple(self._marked(one)),
-                )
-            )
-        return sorted(found, key=lambda one: (len(one.above), one.account))
-
-    def _marked(self, one: Account) -> Iterator[str]:
-        for member in sorted(one.live):
-            nearest = next(self.model.chain(self.model.members[member].path))
-            yield ("=" if nearest is one else "-") + member
-
-    # --- comparing ------------------------------------------------------------------------
-
-    def _compare(self) -> None:
-        found = observe.dump(self.gate.redis, drain=True)
-        self.gate.take_calls()
-        prefix = key(GATE, "account")
-        accounts = {name.removeprefix(prefix) for name in found if name.startswith(prefix)}
-        assert accounts == {*self.model.accounts}
-        assert found.get(key(GATE, "accounts"), set()) == {*self.model.accounts}
-        for name, one in self.model.accounts.items():
-            self._compare_account(one, cast(dict[str, str], found[prefix + name]))
-            assert found.get(key(GATE, "account_live", name), set()) == one.live
-        known = {one for account in self.model.accounts.values() for one in account.live}
-        assert set(found.get(key(GATE, "account_of"), ())) == known
-        assert found.get(key(GATE, "accounts_due"), {}) == self.model.due
-        texts = cast(dict[str, float], found.get(key(GATE, "alerts"), {}))
-        assert {_alert(text) for text in texts} == self.model.alerts
-        held = {name for name, call in self.model.calls.items() if call.is_held}
-        assert set(found.get(key(GATE, "account_calls"), ())) == held
-
-    def _compare_account(self, one: Account, fields: dict[str, str]) -> None:
-        assert fields.get("ended") == one.ended, (fields, one)
-        assert int(fields["version"]) == one.version
-        for quantity in QUANTITIES:
-            assert (quantity in fields) == (quantity in one.limits)
-            if quantity in one.limits:
-                sums = [int(fields.get(f"{quantity}_{kind}", 0)) for kind in _KINDS]
-                parts = (self.model.used, self.model.held, self.model.lent)
-                wanted = [part(one, quantity) for part in parts]
-                assert sums == wanted, (one.name, quantity, sums, wanted)
-                assert int(fields[quantity]) == one.limits[quantity]
-                assert fields[f"{quantity}_from"] == one.sources.get(quantity, "")
-        told = {name[:-5]: int(text) for name, text in fields.items() if name.endswith("_told")}
-        assert told == one.told, one.name
-        if one.owner and one.policy != "warn":
-            # Never above its limit, but for debts.
-            assert one.live_limit is None or len(one.live) <= one.live_limit
-
     # --- helpers --------------------------------------------------------------------------
-
-    def _account(self, name: str, owner: str, above: str, base: int, budget: Budget) -> Account:
-        bounds = bounds_of(budget)
-        return Account(
-            name,
-            owner,
-            above,
-            base,
-            bounds["policy"],
-            limits_of(budget),
-            bounds.get("live"),
-            bounds.get("depth"),
-            bounds.get("deadline"),
-        )
-
-    def _budget(self, given: dict[str, Any]) -> Budget | None:
-        if all(value is None for name, value in given.items() if name != "on_exhausted"):
-            return None
-        now = self.model.now
-        return Budget(**given).fixed(datetime.fromtimestamp(now / 1000, UTC))
 
     def _own(self) -> Budget | None:
         return self._budget(self._draw(budgets)) if self._draw(st.booleans()) else None
 
     def _estimate(self) -> dict[str, int]:
         return {"tokens": self._draw(tokens), "usd": in_units("usd", self._draw(money))}
-
-    def _caller(self, call: str, one: str) -> Caller:
-        return Caller(call, "llm", self.news[one].tenant, one)
-
-    def _open_calls(self) -> list[str]:
-        return [name for name, call in self.model.calls.items() if call.used is None]
-
-    def _lives(self, one: str) -> bool:
-        return self.model.members[one].is_known
-
-    def _running(self) -> list[str]:
-        known = [one for one in self.news if self._lives(one)]
-        return [one for one in known if self.gate.glance(one).place == "dispatched"]
-
-    def _pending(self) -> list[str]:
-        return [one for one in self.news if self._lives(one) and one not in self.recorded]
 
     def _pick(self, names: list[str]) -> str | None:
         return self._draw(st.sampled_from(names)) if names else None
@@ -532,24 +310,12 @@ class BudgetMachine(RuleBasedStateMachine):
         return f"i{self.count}"
 
 
-_KINDS = ("used", "held", "lent")
-
-
-def _amounts(units: dict[str, int]) -> Amounts:
-    return Amounts(input_tokens=units["tokens"], usd=from_units("usd", units["usd"]))
-
-
 def _said(refused: Refused | None) -> tuple[str, str, float, float, float] | None:
     if refused is None:
         return None
     numbers = (refused.limit, refused.current, refused.asked)
     limit, current, asked = (from_units(refused.quantity, one) for one in numbers)
     return owner_of(refused.account), refused.quantity, limit, current, asked
-
-
-def _alert(text: str) -> tuple[str, int, str, int]:
-    found = json.loads(text)
-    return found["account"], found["version"], found["quantity"], found["percent"]
 
 
 def check(gate: TracedGate, settings: hypothesis_settings) -> None:
