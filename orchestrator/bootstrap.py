@@ -57,6 +57,8 @@ def build(
         stop_grace=settings.stop_grace,
         deadlock_victim=settings.deadlock_victim,
         outbox=settings.broker_url is not None,
+        aging=settings.aging,
+        fair_unit=settings.fair_unit,
     )
     gate.on_empty = functools.partial(rebuild.run_shard, deps)
     return deps

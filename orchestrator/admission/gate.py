@@ -63,7 +63,11 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls):
 
     def requeue(self, instance: Instance, attempt: int, delay: float = 0.0) -> None:
         """Put an instance back in line after its attempt, not before `delay` seconds."""
-        values = _describe(instance) | {"attempt": attempt, "delay_ms": round(delay * 1000)}
+        values = _describe(instance) | {
+            "attempt": attempt,
+            "cost": _or_empty(instance.cost),
+            "delay_ms": round(delay * 1000),
+        }
         self._pump_if(self._run("requeue", **values))
 
     def suspend(self, instance_id: str, attempt: int, worker: str) -> bool:
@@ -146,9 +150,9 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls):
         """End what has run out and claim expired places for `hold` seconds."""
         replies = self._run_everywhere("sweep", budget=budget, hold_ms=round(hold * 1000))
         expired = [
-            (one, int(attempt))
+            (one, int(attempt), why)
             for _more, *flat in replies
-            for one, attempt in zip(flat[::2], flat[1::2], strict=True)
+            for one, attempt, why in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         ]
         return Sweep(any(more for more, *_ in replies), tuple(expired))
 
@@ -169,8 +173,10 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls):
             _describe(instance)
             | {
                 "attempt": instance.attempt,
+                "cost": _or_empty(instance.cost),
                 "state": instance.state,
                 "delay_ms": _milliseconds_until(instance.not_before),
+                "ttl_ms": _time_to_live(instance),
                 "worker": instance.worker or "",
             }
             for instance in instances
@@ -196,24 +202,30 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls):
         dispatch: float,
         outbox: bool,
         victim: str = "closer",
+        aging: float = 30.0,
+        fair_unit: str = "slot_seconds",
     ) -> None:
         """Set the limits and times; they hold for every process at once."""
-        fields = {
+        fields: dict[str, object] = {
             "max_depth": limits.max_depth,
             "session": limits.session_concurrency,
             "tenant": limits.tenant_concurrency,
             "pool": limits.pool_concurrency,
             "global": limits.global_concurrency,
+            "session_queue": limits.session_queue,
             "tenant_queue": limits.tenant_queue,
             "global_queue": limits.global_queue,
             "lease_ms": round(lease * 1000),
             "dispatch_ms": round(dispatch * 1000),
             "outbox": int(outbox),
+            "aging_ms": round(aging * 1000),
+            "fair_unit": fair_unit,
         }
         for shard in range(self.size):
-            mine = {
-                name: round(part(value, shard, self.size)) if name in DEALT else value
-                for name, value in fields.items()
+            mine = fields | {
+                name: round(part(cast(float, fields[name]), shard, self.size))
+                for name in DEALT
+                if name in fields
             }
             flat = [word for pair in mine.items() for word in pair] + ["victim", victim]
             self._run_on(shard, "configure", fields=flat)
@@ -351,8 +363,25 @@ def _check_in_values(new: NewInstance, on_limit: str) -> dict[str, object]:
     return _describe(new) | {
         "parent_attempt": new.parent.attempt if new.parent else 0,
         "on_limit": on_limit,
+        "delay_ms": _milliseconds_until(new.not_before),
     }
 
 
 def _follow_values(new: NewInstance) -> dict[str, object]:
-    return _describe(new) | {"attempt": 0}
+    return _describe(new) | {
+        "attempt": 0,
+        "cost": _or_empty(new.cost),
+        "delay_ms": _milliseconds_until(new.not_before),
+        "ttl_ms": _time_to_live(new),
+    }
+
+
+def _time_to_live(instance: Instance | NewInstance) -> int:
+    """Milliseconds it may still wait for its first start; 0: as long as it takes."""
+    if instance.expires_at is None:
+        return 0
+    return max(1, _milliseconds_until(instance.expires_at))
+
+
+def _or_empty(value: float | None) -> object:
+    return "" if value is None else value

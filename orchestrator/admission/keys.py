@@ -16,7 +16,9 @@ KEYS: dict[str, str] = {
     "rebuilding": ":rebuilding",
     # integer: the order of arrival
     "sequence": ":sequence",
-    # hash: the limits and times that all scripts read
+    # hash: the limits and times that all scripts read; `session:<tree>`, `tenant:<tenant>`,
+    # `agent:<agent>` and `pool:<pool>` override a limit for one name, `weight:tenant:<tenant>`
+    # and `weight:session:<tree>` are shares, `resources:<agent>` is what a kind calls
     "config": ":config",
     # hash: what the settings of the processes say; what operators have set instead of it
     "defaults": ":defaults",
@@ -25,26 +27,48 @@ KEYS: dict[str, str] = {
     "credits": ":credits",
     # hash: `version` of what operators have set, `woken`: up to which the parked were woken
     "limits": ":limits",
-    # hash <id>: one instance: place, attempt, session, tenant, pool, agent, priority, thread, stop
+    # hash <id>: one instance: place, attempt, session, tenant, pool, agent, priority, thread,
+    # stop, cost, expires; once parked: line, class (after aging), sequence, since; once handed
+    # out: held_since, charge, spent (what its calls report)
     "instance": ":instance:",
     # zset id -> expiry: the slots. A slot is held exactly as long as its lease is here.
     "leases": ":leases",
-    # sets of the ids in `leases`, by <tree>, <tenant>, <pool>; a tree is a session in its tenant
+    # sets of the ids in `leases`, by <tree>, <tenant>, <agent>, <pool>; a tree is a session in
+    # its tenant
     "slots_session": ":slots:session:",
     "slots_tenant": ":slots:tenant:",
+    "slots_agent": ":slots:agent:",
     "slots_pool": ":slots:pool:",
     # zset id -> expiry: queue places promised at check-in, not yet followed
     "reserved": ":reserved",
-    # zset id -> since: everything that counts against a queue bound, in all and by <tenant>
+    # zset id -> when to look at it (to raise it, or end its waiting): everything that counts
+    # against a queue bound; sets of the same, by <tenant> and <tree>
     "backlog": ":backlog",
     "backlog_tenant": ":backlog:tenant:",
-    # zset id -> rank: the waiting instances of one <pool tree>; set: the flows there are
+    "backlog_session": ":backlog:session:",
+    # zset id -> rank: the waiting instances of one <line tree>; set: the flows there are.
+    # A line is `pool @agent` for a kind with a limit of its own, else `pool resources`
     "flow": ":flow:",
     "flows": ":flows",
-    # zset session -> rank of its first: sessions of <pool>:<tenant> that have room
+    # hash line -> number of flows in it: of all, and of <tenant>
+    "lines": ":lines",
+    "tenant_lines": ":lines:",
+    # zset session -> score of its first: sessions of <line>:<tenant> that have room
     "sessions": ":sessions:",
-    # zset tenant -> rank of its first: tenants of <pool> that have room
+    # zset tenant -> score of its first session: tenants of <line> that have room
     "tenants": ":tenants:",
+    # zset line -> score of its first tenant: lines of <pool> that nothing holds up
+    "ready": ":ready:",
+    # zset line -> tag, '' -> virtual time. zset class+name -> tag, class -> virtual time,
+    # `served`+class+name -> when, `period` -> arrival: tenants of <line>, sessions of
+    # <line>:<tenant>
+    "shares": ":shares",
+    "shares_tenants": ":shares:tenants:",
+    "shares_sessions": ":shares:sessions:",
+    # hash `time:<agent>` -> milliseconds, `tokens:<agent>` -> tokens: moving averages
+    "means": ":means",
+    # hash <window>: tenant, or '' for all -> how many left the queue to run in ten seconds
+    "drained": ":drained:",
     # set: pools that have had a queue
     "pools": ":pools",
     # zset id -> due: queued instances that may not start yet

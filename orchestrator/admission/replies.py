@@ -27,8 +27,8 @@ class Sweep:
     """Expired places claimed for judgement."""
 
     more: bool
-    #: id and newest attempt of each
-    expired: tuple[tuple[str, int], ...]
+    #: id and newest attempt of each, and `QUEUE_TIMEOUT` where it waited too long to be started
+    expired: tuple[tuple[str, int, str], ...]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, overload
 
 from orchestrator.agents.call import Call
@@ -90,12 +91,16 @@ class Context:
         pool: str | None = None,
         on_limit: str = "queue",
         idempotency_key: str | None = None,
+        cost: float | None = None,
+        not_before: datetime | float | None = None,
+        expires_after: float | None = None,
         budget: Budget | None = None,
     ) -> Handle:
         """Spawn a child. Its priority is this instance's own unless said otherwise.
 
         Spawns are recorded by their order: when this agent runs again, after a crash, its first
-        spawn is its first child again, and so on. Raises `SpawnRefused`.
+        spawn is its first child again, and so on. Options are those of `Orchestrator.spawn`.
+        Raises `SpawnRefused`.
         """
         with self._lock:
             self.check()
@@ -107,6 +112,9 @@ class Context:
                 pool=pool,
                 on_limit=on_limit,
                 idempotency_key=idempotency_key,
+                cost=cost,
+                not_before=not_before,
+                expires_after=expires_after,
                 budget=budget,
                 tenant=self.tenant,
             )

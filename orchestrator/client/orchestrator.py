@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -76,6 +77,9 @@ class Orchestrator:
         timeout: float | None = None,
         on_limit: str = "queue",
         pool: str | None = None,
+        cost: float | None = None,
+        not_before: datetime | float | None = None,
+        expires_after: float | None = None,
         budget: Budget | None = None,
         connection: Connection | None = None,
     ) -> Handle:
@@ -84,9 +88,12 @@ class Orchestrator:
         `args` are JSON values by argument name. `session` names the tree it belongs to (None: a
         new one). `timeout` is the seconds an attempt may take. `on_limit` says what happens
         where a limit is met: wait in line (`queue`) or raise (`refuse`). A repeated
-        `idempotency_key` of a tenant answers with the first instance. `budget` is what it and
-        everything below it may use. With `connection`, the spawn is recorded in the caller's own
-        open transaction and starts once that commits.
+        `idempotency_key` of a tenant answers with the first instance. `cost` is what it is
+        expected to take (seconds of a slot, or tokens): fair shares count it until the real cost
+        is known. `not_before` delays the start, to a time or by seconds. After `expires_after`
+        seconds in line it fails with reason `QUEUE_TIMEOUT`. `budget` is what it and everything
+        below it may use. With `connection`, the spawn is recorded in the caller's own open
+        transaction and starts once that commits.
 
         Raises `SpawnRefused` (a limit), `InvalidSpawn` (the request), `Unavailable` (a server).
         """
@@ -100,6 +107,9 @@ class Orchestrator:
             timeout=timeout,
             on_limit=on_limit,
             pool=pool,
+            cost=cost,
+            not_before=not_before,
+            expires_after=expires_after,
             budget=budget,
         )
         if connection is not None:

@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     #: resources by name, as `[resources."anthropic/opus"]` of the file; the variable holds JSON
     resources: dict[str, Resource] = {}
+    #: seconds after which a class that gets no turn beside more urgent ones is raised by one
+    aging: float = Field(default=30.0, gt=0)
+    #: what fair shares are counted in
+    fair_unit: Literal["starts", "slot_seconds", "tokens"] = "slot_seconds"
     max_payload_bytes: int = Field(default=262_144, gt=0)
     #: seconds an attempt may take unless the agent or the spawn says otherwise
     default_timeout: float = Field(default=3_600.0, gt=0)

@@ -14,6 +14,8 @@ from orchestrator.domain.retry import RetryPolicy
 
 #: Seconds; an attempt that takes longer has surely hung.
 LONGEST_TIMEOUT = 30 * 86_400.0
+#: Seconds or tokens that a spawn may say it takes.
+HIGHEST_COST = 1e9
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class Reason(StrEnum):
     LEASE_EXPIRED = "LEASE_EXPIRED"
     #: it was handed out, but no worker began it in time
     MESSAGE_LOST = "MESSAGE_LOST"
+    #: it waited in line for longer than it was to
+    QUEUE_TIMEOUT = "QUEUE_TIMEOUT"
     #: the worker was told to stop and handed the instance back
     WORKER_STOPPED = "WORKER_STOPPED"
     #: an attempt failed and the retry policy allows another

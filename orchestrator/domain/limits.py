@@ -23,6 +23,8 @@ class Limits:
     pool_concurrency: int = 1_000
     #: running in all
     global_concurrency: int = 5_000
+    #: queued in one session
+    session_queue: int = 10_000
     #: queued for one tenant
     tenant_queue: int = 10_000
     #: queued in all

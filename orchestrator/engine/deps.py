@@ -36,3 +36,6 @@ class Deps:
     deadlock_victim: str = "closer"
     #: whether messages leave by a relay instead of the gate's own Redis
     outbox: bool = False
+    #: seconds after which a class that gets no turn is raised, and what shares are counted in
+    aging: float = 30.0
+    fair_unit: str = "slot_seconds"

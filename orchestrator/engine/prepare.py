@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.domain import payload
 from orchestrator.domain.errors import InvalidSpawn
 from orchestrator.domain.ids import new_id
 from orchestrator.domain.instance import (
+    HIGHEST_COST,
     LONGEST_TIMEOUT,
     AgentSpec,
     NewInstance,
@@ -34,6 +36,7 @@ def prepare(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> 
         check_label("an idempotency key", request.idempotency_key)
     _check_on_limit(request.on_limit)
     tenant = parent.tenant if parent else request.tenant
+    not_before = _not_before(request.not_before)
     instance_id = new_id(tenant)
     return NewInstance(
         id=instance_id,
@@ -49,6 +52,9 @@ def prepare(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> 
         retry=spec.retry,
         parent=parent,
         idempotency_key=request.idempotency_key,
+        not_before=not_before,
+        expires_at=_expires_at(request.expires_after, not_before),
+        cost=_cost(request.cost),
         budget=request.budget,
     )
 
@@ -78,17 +84,65 @@ def _encode(args: Mapping[str, Any], max_bytes: int) -> str:
         raise InvalidSpawn("PAYLOAD_TOO_LARGE", str(error)) from None
 
 
+def _not_before(asked: object) -> datetime | None:
+    if asked is None or (isinstance(asked, datetime) and asked.tzinfo is not None):
+        return asked
+    seconds = _number(asked)
+    if seconds is None or not 0 <= seconds <= LONGEST_TIMEOUT:
+        raise InvalidSpawn(
+            "INVALID_NOT_BEFORE",
+            f"not_before is {asked!r}; it must be a time with a time zone, or seconds from now, "
+            f"from 0 to {LONGEST_TIMEOUT:g}.",
+        )
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def _expires_at(after: object, not_before: datetime | None) -> datetime | None:
+    if after is None:
+        return None
+    seconds = _number(after)
+    if seconds is None or not 0 < seconds <= LONGEST_TIMEOUT:
+        raise InvalidSpawn(
+            "INVALID_EXPIRES_AFTER",
+            f"expires_after is {after!r}; it must be a number of seconds above 0 and up to "
+            f"{LONGEST_TIMEOUT:g}.",
+        )
+    # The wait that may be too long begins when it may start.
+    now = datetime.now(UTC)
+    return max(now, not_before or now) + timedelta(seconds=seconds)
+
+
+def _cost(asked: object) -> float | None:
+    if asked is None:
+        return None
+    cost = _number(asked)
+    if cost is None or not 0 < cost <= HIGHEST_COST:
+        raise InvalidSpawn(
+            "INVALID_COST",
+            f"The cost is {asked!r}; it must be a number above 0 and up to {HIGHEST_COST:g}: "
+            "seconds or tokens, as ORCHESTRATOR_FAIR_UNIT says.",
+        )
+    return cost
+
+
+def _number(value: object) -> float | None:
+    """As a float, huge ones a little smaller; None for what is not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(min(value, HIGHEST_COST * 10))
+
+
 def _timeout(asked: object, of_agent: float | None, default: float) -> float:
     if asked is None:
         return default if of_agent is None else of_agent
-    is_number = isinstance(asked, int | float) and not isinstance(asked, bool)
-    if not is_number or not 0 < asked <= LONGEST_TIMEOUT:  # type: ignore[operator]  # a number
+    seconds = _number(asked)
+    if seconds is None or not 0 < seconds <= LONGEST_TIMEOUT:
         raise InvalidSpawn(
             "INVALID_TIMEOUT",
             f"The timeout is {asked!r}; it must be a number of seconds above 0 and up to "
             f"{LONGEST_TIMEOUT:g}.",
         )
-    return float(asked)  # type: ignore[arg-type]  # a number
+    return seconds
 
 
 def _check_on_limit(on_limit: str) -> None:

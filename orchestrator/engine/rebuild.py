@@ -72,6 +72,8 @@ def configure(deps: Deps) -> None:
         dispatch=deps.dispatch,
         outbox=deps.outbox,
         victim=deps.deadlock_victim,
+        aging=deps.aging,
+        fair_unit=deps.fair_unit,
     )
     deps.gate.declare([Resource(UNDECLARED)])
 

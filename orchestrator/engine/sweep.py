@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from orchestrator.domain.lifecycle import Reason
 from orchestrator.domain.report import Report
 from orchestrator.engine.deps import Deps
 
 #: How many places one round looks at.
 BUDGET = 200
+_TOO_LATE = {"type": "QueueTimeout", "message": "did not start within its expires_after"}
 #: Seconds for which a claimed place is this round's alone.
 HOLD = 30.0
 
@@ -15,7 +17,11 @@ def run_once(deps: Deps) -> Report:
     """Give each expired attempt's instance another attempt, fail it, or forget the place."""
     sweep = deps.gate.sweep(BUDGET, HOLD)
     requeued = failed = forgotten = 0
-    for instance_id, attempt in sweep.expired:
+    for instance_id, attempt, why in sweep.expired:
+        if why == Reason.QUEUE_TIMEOUT and deps.store.end_waiting(instance_id, _TOO_LATE):
+            deps.gate.forget(instance_id, attempt)
+            failed += 1
+            continue
         verdict = deps.store.expire(instance_id, attempt)
         if verdict is None:
             recorded = instance_id in deps.store.standings([instance_id])

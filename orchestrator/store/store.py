@@ -10,17 +10,16 @@ from datetime import datetime
 from typing import Any, cast
 
 import sqlalchemy
-from psycopg import errors as pg_errors
 from psycopg.types.json import Json, Jsonb
 from sqlalchemy import exc as sa_exc
 
-from orchestrator.domain.errors import InvalidSpawn, SchemaOutdated
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.store.budgets import BudgetRows
 from orchestrator.store.credits import CreditTable
-from orchestrator.store.database import Connection, Database, unavailable
+from orchestrator.store.database import Connection, Database
+from orchestrator.store.faults import callers_fault, tenant_guard
 from orchestrator.store.limits import LimitTable
 from orchestrator.store.resources import ResourceTable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
@@ -31,9 +30,6 @@ CallersConnection = sqlalchemy.Connection
 
 #: The channel on which a spawn in a caller's transaction is announced by its commit.
 SPAWNED = "orchestrator_spawned"
-
-#: SQLSTATEs (PostgreSQL documentation, appendix A).
-FOREIGN_KEY_VIOLATION, UNDEFINED_TABLE = "23503", "42P01"
 
 #: Sorts before every id: where a walk in pages begins.
 BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
@@ -82,7 +78,7 @@ class Store:
         False means that nothing was written: the idempotency key or the position is taken, or
         the parent has ended.
         """
-        with self.database.connection() as connection, _tenant_guard(new):
+        with self.database.connection() as connection, tenant_guard(new):
             row = connection.execute(statement(_record_name(new)), _record_values(new)).fetchone()
         return row is not None
 
@@ -94,7 +90,7 @@ class Store:
         `earlier` is asked for the id that stands for a spawn that could not be written, given
         the instance that is in its way. Answers the id that stands for each spawn's own.
         """
-        with self.database.transaction() as connection, _tenant_guard(*news):
+        with self.database.transaction() as connection, tenant_guard(*news):
             with connection.pipeline():
                 cursors = [
                     connection.execute(statement(_record_name(new)), _record_values(new))
@@ -112,7 +108,7 @@ class Store:
         try:
             recorded = connection.exec_driver_sql(statement(_record_name(new)), values).first()
         except sa_exc.DBAPIError as error:
-            raise _callers_fault(new, error) from error
+            raise callers_fault(new, error) from error
         if recorded is not None:
             announcement = {"channel": SPAWNED, "id": new.id}
             connection.exec_driver_sql(statement("announce"), announcement)
@@ -193,6 +189,10 @@ class Store:
                 return instance, []
             below = connection.execute(statement("cancel_below"), {"ids": [instance_id]})
             return instance, [str(row["id"]) for row in below]
+
+    def end_waiting(self, instance_id: str, error: Mapping[str, Any]) -> bool:
+        """Fail an instance that waited too long in line; False when it does not wait any more."""
+        return bool(self.database.row(statement("end_waiting"), id=instance_id, error=Json(error)))
 
     def cancel(self, ids: Sequence[str], reason: str, below: str) -> list[str]:
         """End these and all their live descendants, in one transaction.
@@ -358,42 +358,7 @@ def _record_values(new: NewInstance) -> dict[str, Any]:
     return values
 
 
-class _tenant_guard:  # noqa: N801  # reads as a statement where it is used
-    """A foreign key that fails while recording can only be that of the session's tenant."""
-
-    def __init__(self, *news: NewInstance) -> None:
-        self._news = news
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pg_errors.ForeignKeyViolation):
-            detail = error.diag.message_detail or ""
-            fitting = (new for new in self._news if f"({new.session}, {new.tenant})" in detail)
-            raise _another_tenant(next(fitting, self._news[0])) from error
-
-
 @functools.cache
 def _retry_text(policy: RetryPolicy) -> str:
     """A policy as JSON text; there are few different ones."""
     return json.dumps(policy.to_dict())
-
-
-def _callers_fault(new: NewInstance, error: sa_exc.DBAPIError) -> Exception:
-    """What went wrong on a caller's connection, whatever driver it has, in our words."""
-    original = error.orig or error
-    code = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-    if code == FOREIGN_KEY_VIOLATION:
-        return _another_tenant(new)
-    if code == UNDEFINED_TABLE:
-        return SchemaOutdated(str(original).splitlines()[0])
-    return unavailable(original) if isinstance(error, sa_exc.OperationalError) else error
-
-
-def _another_tenant(new: NewInstance) -> InvalidSpawn:
-    return InvalidSpawn(
-        "SESSION_OF_ANOTHER_TENANT",
-        f"The session {new.session!r} belongs to another tenant than {new.tenant!r}. "
-        "Use a session of your own, or leave it out to open a new one.",
-    )

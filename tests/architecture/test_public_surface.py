@@ -153,6 +153,9 @@ def test_spawn_takes_what_the_contract_names() -> None:
         "timeout",
         "on_limit",
         "pool",
+        "cost",
+        "not_before",
+        "expires_after",
         "budget",
         "connection",
     ]

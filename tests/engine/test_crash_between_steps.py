@@ -189,7 +189,7 @@ class TestEnd:
         child = bench.spawn(parent=parent_of(parent))
         bench.advance(DISPATCH + 1)
         claimed = bench.deps.gate.sweep(100, hold=30.0)
-        for instance_id, attempt in claimed.expired:
+        for instance_id, attempt, _why in claimed.expired:
             bench.deps.store.expire(instance_id, attempt)
         assert bench.row(child).state is State.CANCELLED
         assert sweep.run_once(bench.deps).expired == 0  # still claimed

@@ -17,7 +17,12 @@ from tests.support.make import parent_of, spawn_of
 from tests.support.waiting import wait_until
 
 #: What is counted anew in an emptied Redis, and who is there to run: that workers tell themselves.
-_ANEW = ("generation", "sequence", "workers", "worker", "capacity", "queue", "pools")
+_ANEW = (
+    *("generation", "sequence", "workers", "worker", "capacity", "queue", "pools"),
+    *("shares", "means", "drained"),
+)
+#: And what is only true of one stay in line, or of one holding of a slot.
+_OF_A_STAY = {"sequence", "since", "line", "class", "held_since", "charge", "spent"}
 
 
 def known(bench: Bench) -> dict[str, Any]:
@@ -31,7 +36,9 @@ def known(bench: Bench) -> dict[str, Any]:
 
 
 def _order(value: Any) -> Any:
-    """Of a sorted set, the order only."""
+    """Of a sorted set, the order only; of an instance, what outlasts where it is."""
+    if isinstance(value, dict):
+        return {name: one for name, one in value.items() if name not in _OF_A_STAY}
     return [member for member, _ in value] if value and isinstance(value, list) else value
 
 

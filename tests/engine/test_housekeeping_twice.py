@@ -73,7 +73,7 @@ def test_two_sweeps_judge_each_place_once(bench: Bench, beats: list[Deps]) -> No
 def test_a_claim_that_nobody_judged_is_shown_again(bench: Bench) -> None:
     one = bench.spawn()
     bench.advance(DISPATCH + 1)
-    assert bench.deps.gate.sweep(100, sweep.HOLD).expired == ((one, 1),)
+    assert bench.deps.gate.sweep(100, sweep.HOLD).expired == ((one, 1, ""),)
     assert sweep.run_once(bench.deps).expired == 0
     bench.advance(sweep.HOLD + 1)
     assert sweep.run_once(bench.deps).requeued == 1

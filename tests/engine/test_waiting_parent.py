@@ -132,9 +132,9 @@ class TestInside:
         bench.agent("parent", parent)
         bench.agent("noted", lambda _ctx, name: order.append(name))
         bench.offer(1)
-        one = bench.spawn("parent")
+        one = bench.spawn("parent", session="s")
         for number in range(3):
-            bench.spawn("noted", {"name": f"new {number}"}, session="other")
+            bench.spawn("noted", {"name": f"new {number}"}, session="s")
         self.run_to_end(bench, one)
         assert order.index("parent again") == order.index("child") + 1
 

@@ -249,7 +249,7 @@ class BudgetMachine(Trees, RuleBasedStateMachine):
 
     def _sweep(self) -> None:
         """What has run out is judged."""
-        for one, attempt in self.gate.sweep(100, 30.0).expired:
+        for one, attempt, _why in self.gate.sweep(100, 30.0).expired:
             recorded = one in self.recorded
             if not recorded or one in self.ended:
                 self.gate.forget(one, attempt, recorded=recorded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import patch
 
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -14,10 +15,10 @@ from orchestrator.domain.lifecycle import State
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.priority import Priority
 from tests.gate import observe
-from tests.gate.rows import parent_of, row_of
+from tests.gate.rows import in_seconds, milliseconds_until, parent_of, row_of
 from tests.gate.traced import GATE, TracedGate
 from tests.gate.twins import Twins
-from tests.support.gate_model import Item
+from tests.support.gate_model import NEVER, Item
 from tests.support.make import spawn_of
 
 SMALL = Limits(
@@ -26,9 +27,21 @@ SMALL = Limits(
     tenant_concurrency=3,
     pool_concurrency=4,
     global_concurrency=5,
+    session_queue=4,
     tenant_queue=5,
     global_queue=9,
 )
+#: What is said of single names.
+NAMED = {
+    "aging_ms": 4000,
+    "agent:limited": 2,
+    "tenant:b": 2,
+    "session:1 a1 x": 1,
+    "weight:tenant:a1": 4,
+    "weight:session:1 bx": 0.3,
+    "resources:keen": "model/one tool/two",
+}
+AGENTS = ("work", "work", "limited", "keen")
 
 #: Tenants and their sessions: some names are the same, some run into each other when joined.
 HOMES = (("a", "x"), ("a", "1 x"), ("a1", " x"), ("b", "x"), ("ä:p", "x"))
@@ -38,6 +51,7 @@ WORKERS = ("w1", "w2")
 
 homes = st.sampled_from([*HOMES, HOMES[0], HOMES[0]])
 pools = st.sampled_from(POOLS)
+agents = st.sampled_from(AGENTS)
 workers = st.sampled_from(WORKERS)
 priorities = st.sampled_from([Priority.CRITICAL, Priority.NORMAL, Priority.BACKGROUND])
 wishes = st.sampled_from(["queue", "queue", "refuse"])
@@ -86,6 +100,7 @@ class GateMachine(RuleBasedStateMachine):
         super().__init__()
         self.gate = gate
         self.gate.open(SMALL)
+        self.gate.set_fields(NAMED)
         self.twins = Twins(gate)
         self.news: dict[str, NewInstance] = {}
 
@@ -203,8 +218,10 @@ class GateMachine(RuleBasedStateMachine):
     def _pass_time(self) -> None:
         """Up to about one of the next moments when something is due, or a second."""
         now = self.twins.model.now
+        looks = {item.look for item in self.twins.model.items.values() if item.look < NEVER}
         moments = {item.until for item in self.twins.model.items.values()} | {
-            *self.twins.model.alive.values()
+            *map(round, looks),
+            *self.twins.model.alive.values(),
         }
         ahead = sorted(moment for moment in moments if moment > now)[:3] or [now + 1000]
         self.twins.set_clock(self._draw(st.sampled_from(ahead)) + self._draw(st.integers(-1, 1)))
@@ -222,7 +239,7 @@ class GateMachine(RuleBasedStateMachine):
         budget, hold = self._draw(st.sampled_from([(1, 0.5), (3, 30.0), (100, 30.0)]))
         found = self.twins.act(self.gate.sweep, budget, hold)
         self.twins.act(self.gate.pump)
-        for one, attempt in found.expired:
+        for one, attempt, _why in found.expired:
             fate = self._draw(st.sampled_from(["requeue", "forget", "nothing"]), one)
             row = row_of(self.news[one], State.QUEUED, attempt)
             if fate == "requeue":
@@ -250,6 +267,12 @@ class GateMachine(RuleBasedStateMachine):
         session, tenant, pool, everywhere = self._draw(
             st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.integers(1, 7))
         )
+        fields = {
+            "aging_ms": NAMED["aging_ms"],
+            "agent:limited": self._draw(st.integers(1, 3)),
+            "fair_unit": self._draw(st.sampled_from(["starts", "slot_seconds", "tokens"])),
+            "weight:tenant:a": self._draw(st.sampled_from([1, 0.5, 7])),
+        }
         limits = replace(
             SMALL,
             session_concurrency=session,
@@ -257,7 +280,7 @@ class GateMachine(RuleBasedStateMachine):
             pool_concurrency=pool,
             global_concurrency=everywhere,
         )
-        self.twins.act(self.gate.change_limits, limits)
+        self.twins.act(self.gate.change_limits, limits, fields)
 
     def _look(self) -> None:
         """Questions change nothing."""
@@ -276,7 +299,10 @@ class GateMachine(RuleBasedStateMachine):
         for worker in WORKERS:
             self.twins.act(self.gate.leave, worker)
         left = set(observe.state_of(GATE, observe.dump(self.gate.redis)))
-        assert left <= {key(GATE, name) for name in ("config", "sequence", "refusals")}
+        allowed = [
+            key(GATE, name) for name in ("config", "sequence", "refusals", "means", "drained")
+        ]
+        assert not [name for name in left if not name.startswith(tuple(allowed))]
 
     def _finish_some(self) -> None:
         for worker, pool in zip(WORKERS, POOLS, strict=True):
@@ -303,7 +329,11 @@ class GateMachine(RuleBasedStateMachine):
             tenant=tenant,
             session=session,
             pool=self._draw(pools),
+            agent=self._draw(agents),
             priority=self._draw(priorities),
+            cost=self._draw(st.sampled_from([None, None, 0.01, 3.0, 100.0])),
+            not_before=in_seconds(self._draw(delays)),
+            expires_at=in_seconds(self._draw(st.sampled_from([0.0, 0.0, 1.0, 40.0]))),
             depth=depth,
             parent=parent,
         )
@@ -337,7 +367,8 @@ def _kinds(item: Item) -> set[str]:
 
 def check(gate: TracedGate, settings: hypothesis_settings) -> None:
     """Let random things happen to this gate until one shows a fault, or enough have."""
-    run_state_machine_as_test(
-        lambda: GateMachine(gate),  # type: ignore[arg-type]  # anything that makes one will do
-        settings=settings,
-    )
+    with patch("orchestrator.admission.gate._milliseconds_until", milliseconds_until):
+        run_state_machine_as_test(
+            lambda: GateMachine(gate),  # type: ignore[arg-type]  # anything that makes one will do
+            settings=settings,
+        )

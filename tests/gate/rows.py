@@ -11,6 +11,19 @@ from orchestrator.domain.lifecycle import State
 from orchestrator.engine.budgets import to_loads
 from orchestrator.store.budgets import StoredAccount
 
+#: When all rows are written: a fixed moment, so that the same test does the same at every run.
+MOMENT = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def in_seconds(seconds: float) -> datetime | None:
+    """So long after that moment; None for no time at all."""
+    return MOMENT + timedelta(seconds=seconds) if seconds else None
+
+
+def milliseconds_until(time: datetime | None) -> int:
+    """How far a time is from that moment, for a gate that should take it for the present."""
+    return 0 if time is None else max(0, round((time - MOMENT).total_seconds() * 1000))
+
 
 def parent_of(new: NewInstance, attempt: int) -> Parent:
     """This attempt, when it spawns for the first time."""
@@ -25,7 +38,7 @@ def row_of(
     delay: float = 0.0,
 ) -> Instance:
     """The row of a spawn in this state; `delay` seconds from now it may start."""
-    now = datetime.now(UTC)
+    now = MOMENT
     return Instance(
         id=new.id,
         agent=new.agent,
@@ -46,11 +59,13 @@ def row_of(
         result=None,
         error=None,
         worker=worker,
-        not_before=now + timedelta(seconds=delay) if delay else None,
+        not_before=in_seconds(delay),
         created_at=now,
         started_at=None,
         ended_at=None,
         budget=new.budget,
+        expires_at=new.expires_at,
+        cost=new.cost,
     )
 
 

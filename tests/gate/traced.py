@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from orchestrator.admission.gate import Gate
@@ -91,10 +92,17 @@ class TracedGate(Gate):
         """Configure, with the tests' times."""
         self.configure(limits, lease=LEASE, dispatch=DISPATCH, outbox=False)
 
-    def change_limits(self, limits: Limits) -> None:
-        """The same for an open gate."""
+    def change_limits(
+        self, limits: Limits, fields: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        """The same for an open gate, with further fields of its configuration."""
         self.set_limits(limits)
+        self.set_fields(fields)
         self.refresh_flows()
+
+    def set_fields(self, fields: Mapping[str, object]) -> None:
+        """Write these fields of the configuration."""
+        self._run("configure", fields=[part for pair in fields.items() for part in pair])
 
 
 def _split(name: str, reply: Any) -> tuple[bool, Any]:

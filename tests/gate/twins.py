@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import note
 
 from orchestrator.admission.keys import hash_tag, key
-from tests.gate import observe
+from tests.gate import observe, observe_shares
 from tests.gate.traced import GATE, Call, TracedGate
 from tests.support.clock import Entry, read_journal
 from tests.support.gate_model import GateModel, Told
@@ -64,7 +64,9 @@ class Twins:
         observe.check_slots(GATE, found)
         observe.check_places(GATE, found)
         observe.check_capacity(GATE, found, self.model)
-        observe.check_ready_sets(GATE, found, self.model)
+        observe_shares.check_flows(GATE, found, self.model)
+        observe_shares.check_ready_sets(GATE, found, self.model)
+        observe_shares.check_shares(GATE, found, self.model)
         _check_lists(found, told)
         if not may_exceed:
             self._check_limits(before, found)
@@ -84,14 +86,15 @@ class Twins:
 
     def _check_limits(self, before: observe.Dump, after: observe.Dump) -> None:
         """No count of slots is above its limit now, unless it was there before."""
-        for item in self.model.items.values():
+        for item in filter(lambda item: item.holds, self.model.items.values()):
             for name, scope in zip(
-                (*observe.slot_sets(GATE, item), key(GATE, "leases")),
-                ("session", "tenant", "pool", "global"),
+                [*observe.slot_sets(GATE, item), key(GATE, "leases")],
+                ("session", "tenant", "agent", "pool", "global"),
                 strict=True,
             ):
                 used, earlier = len(after.get(name, ())), len(before.get(name, ()))
-                assert used <= max(earlier, self.model.config[scope]), f"{name} holds {used}"
+                limit = self.model.limit(scope, item)
+                assert used <= max(earlier, limit), f"{name} holds {used}"
 
 
 def _plain(call: Call) -> Any:

@@ -8,6 +8,7 @@ whatever is left must be owed, see `owes`), and how it finds the next one to han
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,18 +17,26 @@ from typing import Any
 #: Levels of urgency: smaller goes first. Returning ones stand ahead of new ones of their class.
 Rank = tuple[int, int]
 
+#: A class and a tag are one score; see `lua/lib/share.lua`.
+CLASS = 2.0**46
+
+NEVER = float("inf")
+
 #: Where an instance belongs whose row is in this state.
 PLACES = {"queued": "queued", "running": "dispatched", "waiting": "suspended"}
 
 #: Where slots are limited, in the order in which a full one is named; last come the workers.
-SCOPES = ("session", "tenant", "pool", "global")
+SCOPES = ("session", "tenant", "agent", "pool", "global")
 
 #: Bounds of the work that one call does for others: (leases it ends, delayed ones it parks).
-WORK = {
+WORK: dict[str, tuple[int, int]] = {
     "check_in": (4, 0),
     "release": (4, 2),
     "heartbeat": (8, 8),
 }
+
+#: Milliseconds over which departures from the queue are counted.
+WINDOW = 10_000
 
 
 @dataclass
@@ -44,6 +53,10 @@ class Item:
     parent: str = ""
     #: its own budget as JSON; what follows from it is in `budget_model.py`
     budget: str = ""
+    #: what it may cost, if somebody said so
+    cost: float | None = None
+    #: when its waiting ends if it has not been handed out by then
+    expires: int | None = None
     attempt: int = 0
     #: admitted, dispatched (these two hold a slot); reserved, queued, delayed (these three count
     #: against the queue bounds); suspended; expired
@@ -54,21 +67,86 @@ class Item:
     stop: str = ""
     #: when the place ends: lease, delay, or time until the sweep looks again
     until: int = 0
-    #: since when it is in line
+    #: what the gate keeps of its last time in line: which, its class, its number of arrival, when
+    line: str = ""
+    class_: int | None = None
+    sequence: int | None = None
     since: int | None = None
-    #: where it stands in line
+    #: where it stands in line, and when somebody has to look at it
     rank: Rank | None = None
+    look: float = NEVER
+    #: since when it holds its slot, what its flow was charged, and what its calls have reported
+    held_since: int | None = None
+    charge: float | None = None
+    spent: int | None = None
 
     @property
     def holds(self) -> bool:
         """Whether it holds a slot."""
         return self.place in ("admitted", "dispatched")
 
+    @property
+    def is_in_line(self) -> bool:
+        """Whether it counts against the queue bounds."""
+        return self.place in ("reserved", "delayed", "queued")
+
     def scope(self, name: str) -> tuple[str, ...]:
         """What it shares a limit with. Two tenants may have sessions of the same name."""
         if name == "session":
             return self.tenant, self.session
-        return {"tenant": (self.tenant,), "global": ()}.get(name, (self.pool,))
+        return {"tenant": (self.tenant,), "agent": (self.agent,), "global": ()}.get(
+            name, (self.pool,)
+        )
+
+    @property
+    def tree(self) -> str:
+        """The name of its session that no session of another tenant has."""
+        return f"{len(self.tenant.encode())} {self.tenant}{self.session}"
+
+
+@dataclass
+class Shares:
+    """Who is next among those who want the same, for each class of urgency."""
+
+    #: the arrival that began it
+    period: int
+    tags: dict[tuple[int, str], float] = field(default_factory=dict)
+    virtual: dict[int, float] = field(default_factory=dict)
+    #: when a member was served, or one of it was raised, last
+    served: dict[tuple[int, str], int] = field(default_factory=dict)
+    #: who is ready, and in which class
+    ready: dict[str, int] = field(default_factory=dict)
+
+    def score(self, name: str) -> float:
+        """A member's place among those who are ready."""
+        class_ = self.ready[name]
+        return class_ * CLASS + self.tags[class_, name]
+
+    def stand(self, name: str, class_: int | None, is_new: bool) -> None:
+        """A member is ready in this class now, or is not."""
+        if class_ is None:
+            self.ready.pop(name, None)
+            return
+        if self.ready.get(name) != class_:
+            self._lift(class_, name, is_new)
+        self.ready[name] = class_
+
+    def _lift(self, class_: int, name: str, is_new: bool) -> None:
+        virtual = self.virtual.get(class_, 0.0)
+        if self.tags.get((class_, name), -1.0) <= virtual:
+            self.tags[class_, name] = virtual
+            self.virtual[class_] = virtual + is_new
+
+    def charge(self, class_: int, name: str, amount: float) -> None:
+        """A member is served."""
+        start = self.tags[class_, name]
+        self.virtual[class_] = max(self.virtual.get(class_, 0.0), start)
+        self.tags[class_, name] = start + amount
+
+    def correct(self, class_: int, name: str, amount: float, sequence: int) -> None:
+        """What it cost has become known."""
+        if self.period <= sequence and (class_, name) in self.tags:
+            self.tags[class_, name] = max(0.0, self.tags[class_, name] + amount)
 
 
 @dataclass
@@ -87,13 +165,22 @@ class GateModel:
     """The gate's state and its scripts."""
 
     now: int
-    config: dict[str, int] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
     #: worker -> when it counts as gone, and what it offers to which pool
     alive: dict[str, int] = field(default_factory=dict)
     offers: dict[str, dict[str, int]] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
     arrivals: int = 0
+    #: the tags of lines, and where the last one was served; the tenants of each line; the sessions
+    #: of each tenant in each line
+    line_tags: dict[str, float] = field(default_factory=dict)
+    line_time: float = 0.0
+    tenants: dict[str, Shares] = field(default_factory=dict)
+    sessions: dict[tuple[str, str], Shares] = field(default_factory=dict)
+    #: averages of what kinds took, and who left the queue when
+    means: dict[str, float] = field(default_factory=dict)
+    left: list[tuple[int, str]] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     #: how many the gate hands out in this call
     allowance: int = 0
@@ -108,6 +195,7 @@ class GateModel:
         parent: str,
         parent_attempt: int,
         on_limit: str,
+        delay_ms: int,
         **described: Any,
     ) -> list[str]:
         """Decide about one spawn."""
@@ -122,40 +210,55 @@ class GateModel:
             return self._refuse("PARENT_ENDED", "parent", "", "", "")
         item = Item(id=id, depth=depth, parent=parent, **described)
         full = self._full_scope(item)
-        if full is None:
+        if full is None and delay_ms <= 0:
             self._enter(item, "admitted", self.now + self.config["lease_ms"])
+            self._refresh()
             return _verdict("admitted")
-        retry = self.config["lease_ms"]
-        if on_limit == "refuse":
-            return self._refuse("CONCURRENT_LIMIT", *full, retry)
-        for scope, used in (("global", self._backlog()), ("tenant", self._backlog(item.tenant))):
-            limit = self.config[f"{scope}_queue"]
-            if used >= limit:
-                return self._refuse("QUEUE_FULL", scope, limit, used, retry)
-        self._enter(item, "reserved", self.now + retry)
+        full = full or ("queue", 0, 0)
+        if on_limit == "refuse" and delay_ms <= 0:
+            return self._refuse("CONCURRENT_LIMIT", *full, self._slot_wait(item.agent, full[2]))
+        for scope, around in (("global", ""), ("tenant", item.tenant), ("session", item.tree)):
+            limit, queued = self.config[f"{scope}_queue"], self._backlog(scope, around)
+            if queued >= limit:
+                name = item.tenant if scope == "session" else around
+                retry = self._drain_wait(name, queued - limit + 1)
+                return self._refuse("QUEUE_FULL", scope, limit, queued, retry)
+        self._enter(item, "reserved", self.now + self.config["lease_ms"])
         return _verdict("queued", "", *full)
 
-    def follow(self, *, id: str, attempt: int, **described: Any) -> list[str]:  # noqa: A002  # as above
+    def follow(
+        self,
+        *,
+        id: str,  # noqa: A002  # as above
+        attempt: int,
+        cost: Any,
+        delay_ms: int,
+        ttl_ms: int,
+        **described: Any,
+    ) -> list[str]:
         """Start a recorded spawn or put it in line."""
         item = self.items.get(id)
         if item and item.place == "admitted":
-            self._hand_out(item)
+            self._hand_out(item, None)
             return [item.place]
         if (
             item is None
             or item.place == "reserved"
-            or (item.place, item.attempt) == ("expired", attempt)
+            or (item.place == "expired" and item.attempt == attempt and item.expires is None)
         ):
-            item = Item(id=id, attempt=attempt, **described)
-            self._park(item, again=attempt > 0)
-            self._pump()
+            item = self._leave(item) if item else Item(id=id, **described)
+            item.attempt, item.cost = attempt, None if cost == "" else float(cost)
+            item.expires = self.now + ttl_ms if ttl_ms > 0 else None
+            self._wait(item, delay_ms, again=attempt > 0)
+            if delay_ms <= 0:
+                self._pump()
         return [item.place]
 
     def withdraw(self, *, id: str) -> None:  # noqa: A002  # as above
         """Give back what check-in held."""
         item = self.items.get(id)
         if item and item.place in ("admitted", "reserved"):
-            del self.items[id]
+            self._drop(item)
             self._pump()
 
     # --- an attempt -----------------------------------------------------------------------
@@ -164,16 +267,29 @@ class GateModel:
         """The attempt that holds a place gives it up."""
         item = self.items.get(id)
         if item and item.attempt == attempt and _is_of_an_attempt(item):
-            del self.items[id]
+            self._drop(item)
         self._tell("done", id, id)
         self._housekeep("release")
 
-    def requeue(self, *, id: str, attempt: int, delay_ms: int, **described: Any) -> None:  # noqa: A002  # as above
+    def requeue(
+        self,
+        *,
+        id: str,  # noqa: A002  # as above
+        attempt: int,
+        cost: Any,
+        delay_ms: int,
+        **described: Any,
+    ) -> None:
         """Back in line after an attempt, unless a newer one is under way."""
-        known = self.items.get(id)
-        if known and (known.attempt > attempt or known.stop):
+        item = self.items.get(id)
+        if item and (item.attempt > attempt or item.stop):
             return
-        self._wait(Item(id=id, attempt=attempt, **described), delay_ms, again=True)
+        if item:
+            self._leave(item)
+        else:
+            item = Item(id=id, cost=None if cost == "" else float(cost), **described)
+        item.attempt, item.thread = attempt, ""
+        self._wait(item, delay_ms, again=True)
         self._pump()
 
     def suspend(self, *, id: str, attempt: int, worker: str) -> list[int]:  # noqa: A002  # as above
@@ -185,6 +301,7 @@ class GateModel:
             return [1]
         if item.place != "dispatched":
             return [0]
+        self._leave(item)
         item.thread = worker
         self._enter(item, "suspended", self.now + self.config["lease_ms"])
         self._pump()
@@ -206,9 +323,10 @@ class GateModel:
                 item.stop = "CANCELLED"
                 self._tell("stop", one, one)
                 if item.place == "queued":
+                    self._leave(item)
                     self._enter(item, "suspended", self.now + self.config["lease_ms"])
             elif item:
-                del self.items[one]
+                self._drop(item)
             self._tell("done", one, one)
         self._pump()
 
@@ -252,14 +370,15 @@ class GateModel:
         reply: list[Any] = []
         for item in self._due("expired", budget):
             item.until = self.now + hold_ms
-            reply += [item.id, item.attempt]
+            late = item.attempt == 0 and item.expires is not None and item.expires <= self.now
+            reply += [item.id, item.attempt, "QUEUE_TIMEOUT" if late else ""]
         return reply
 
     def forget(self, *, id: str, attempt: int, recorded: int) -> str:  # noqa: A002  # as above
         """An expired place belongs to no live instance."""
         item = self.items.get(id)
         if item and item.place == "expired" and item.attempt == attempt:
-            del self.items[id]
+            self._drop(item)
         self._tell("done", id, id)
         return ""
 
@@ -268,8 +387,10 @@ class GateModel:
         *,
         id: str,  # noqa: A002  # as above
         attempt: int,
+        cost: Any,
         state: str,
         delay_ms: int,
+        ttl_ms: int,
         worker: str,
         **described: Any,
     ) -> str:
@@ -282,11 +403,16 @@ class GateModel:
             if same.place != "queued":
                 same.until = self.now + self.config["lease_ms"]
             return same.place
-        item = Item(id=id, attempt=attempt, stop=same.stop if same else "", **described)
+        item = self._leave(known) if known else Item(id=id, **described)
+        item.attempt, item.stop = attempt, item.stop if same else ""
+        item.cost = None if cost == "" else float(cost)
+        item.thread = worker if state == "waiting" else ""
+        item.expires = self.now + ttl_ms if ttl_ms > 0 else None
         if state == "running":
+            item.held_since, item.charge = self.now, None
             self._enter(item, "dispatched", self.now + self.config["lease_ms"])
+            self._refresh()
         elif state == "waiting":
-            item.thread = worker
             self._enter(item, "suspended", self.now + self.config["lease_ms"])
         else:
             self._wait(item, delay_ms, again=attempt > 0)
@@ -308,15 +434,38 @@ class GateModel:
 
     def refresh_flows(self, *, cursor: str, count: int) -> list[str]:
         """Hand out what has room by new limits; answers where to go on, `0` at the end."""
+        self._refresh()
         self._pump()
         return ["0"]
 
     # --- what holds between calls ---------------------------------------------------------
 
     def owed(self) -> Item | None:
-        """The one that should run next: the first in line for whom there is room everywhere."""
+        """The one that should run next: the first in line for whom there is room everywhere.
+
+        First by class; then the line, the tenant in it and the session of that whose turn it is;
+        then those who return; then by arrival.
+        """
         free = [item for item in self._at("queued") if self._full_scope(item) is None]
-        return min(free, key=lambda item: item.rank or (0, 0), default=None)
+        return min(free, key=self._turn, default=None)
+
+    def _turn(self, item: Item) -> tuple[Any, ...]:
+        tenants, sessions = self.tenants[item.line], self.sessions[item.line, item.tenant]
+        leaders = sorted(tenants.ready, key=lambda name: (tenants.score(name), name.encode()))
+        class_ = tenants.ready[leaders[0]]
+        return (
+            (class_ * CLASS + self.line_tags[item.line], item.line),
+            (tenants.score(item.tenant), item.tenant.encode()),
+            (sessions.score(item.session), item.session.encode()),
+            item.rank,
+        )
+
+    def limit(self, scope: str, item: Item) -> float:
+        """How many may run in this scope around an instance."""
+        name = {"session": item.tree, "global": None}.get(scope, "".join(item.scope(scope)))
+        found = self.config.get(f"{scope}:{name}", "")
+        found = self.config.get(scope, "") if found == "" else found
+        return NEVER if found == "" else int(found)
 
     def capacity(self, pool: str) -> int:
         """What all workers offer to a pool."""
@@ -330,18 +479,34 @@ class GateModel:
     # --- the pieces -----------------------------------------------------------------------
 
     def _full_scope(self, item: Item) -> tuple[str, int, int] | None:
-        slots = {scope: self.config[scope] for scope in SCOPES} | {
-            "workers": self.capacity(item.pool)
-        }
-        for scope, limit in slots.items():
+        slots = {scope: self.limit(scope, item) for scope in SCOPES}
+        for scope, limit in (slots | {"workers": self.capacity(item.pool)}).items():
             used = self.used(scope, item)
             if used >= limit:
-                return scope, limit, used
+                return scope, int(limit), used
         return None
 
-    def _backlog(self, tenant: str | None = None) -> int:
-        waiting = [item for item in self.items.values() if item.since is not None]
-        return sum(tenant in (None, item.tenant) for item in waiting)
+    def _has_room(self, scope: str, item: Item) -> bool:
+        return self.used(scope, item) < self.limit(scope, item)
+
+    def _backlog(self, scope: str, around: str) -> int:
+        waiting = [item for item in self.items.values() if item.is_in_line]
+        names = {"global": "", "tenant": "tenant", "session": "tree"}
+        return sum(scope == "global" or getattr(item, names[scope]) == around for item in waiting)
+
+    def _drain_wait(self, name: str, count: int) -> int:
+        window = self.now // WINDOW
+        left = sum(
+            at // WINDOW in (window, window - 1) and name in ("", tenant)
+            for at, tenant in self.left
+        )
+        if not left:
+            return int(self.config["lease_ms"])
+        return math.ceil(count * (WINDOW + self.now % WINDOW) / left)
+
+    def _slot_wait(self, agent: str, used: int) -> int:
+        mean = self.means.get(f"time:{agent}")
+        return int(self.config["lease_ms"]) if mean is None else math.ceil(mean / max(1, used))
 
     def _may_spawn(self, parent: str, attempt: int) -> bool:
         known = self.items.get(parent)
@@ -351,16 +516,53 @@ class GateModel:
         self.refusals[code] += 1
         return _verdict("refused", code, *rest)
 
+    # --- places ---------------------------------------------------------------------------
+
     def _enter(self, item: Item, place: str, until: int) -> None:
-        item.place, item.until, item.rank = place, until, None
-        in_line = place in ("reserved", "delayed", "queued")
-        item.since = (self.now if item.since is None else item.since) if in_line else None
+        item.place, item.until, item.rank, item.look = place, until, None, NEVER
         self.items[item.id] = item
+
+    def _leave(self, item: Item) -> Item:
+        """It is nowhere for a moment; what it held is free, and what that cost is settled."""
+        held, ran = item.holds, item.place == "dispatched"
+        self._enter(item, "", 0)
+        if held and ran:
+            self._settle(item)
+        self._refresh()
+        return item
+
+    def _drop(self, item: Item) -> None:
+        self._leave(item)
+        del self.items[item.id]
 
     def _park(self, item: Item, again: bool) -> None:
         self._enter(item, "queued", 0)
         self.arrivals += 1
-        item.rank = (item.priority * 2 + (not again), self.arrivals)
+        item.line, item.class_, item.since = self._line_of(item), item.priority, self.now
+        item.sequence = self.arrivals
+        self._stand_in_line(item, not again)
+
+    def _stand_in_line(self, item: Item, is_new: bool) -> None:
+        assert item.class_ is not None
+        assert item.sequence is not None
+        item.rank = (item.class_ * 2 + is_new, item.sequence)
+        item.look = self._next_look(item, self.now)
+        if item.line not in self.tenants:
+            self.tenants[item.line] = Shares(item.sequence)
+            self.line_tags[item.line] = self.line_time
+        self.sessions.setdefault((item.line, item.tenant), Shares(item.sequence))
+        self._refresh(item)
+
+    def _line_of(self, item: Item) -> str:
+        if self.limit("agent", item) < NEVER:
+            return f"{item.pool} @{item.agent}"
+        resources = self.config.get(f"resources:{item.agent}", "")
+        return f"{item.pool} {resources.replace(' ', ',')}"
+
+    def _next_look(self, item: Item, start: int) -> float:
+        look = start + self.config["aging_ms"] if item.class_ else NEVER
+        ends = item.expires if item.expires is not None and item.attempt == 0 else NEVER
+        return min(look, ends)
 
     def _wait(self, item: Item, delay_ms: int, again: bool) -> None:
         if delay_ms > 0:
@@ -368,10 +570,94 @@ class GateModel:
         else:
             self._park(item, again)
 
-    def _hand_out(self, item: Item) -> None:
-        level = item.priority * 2 + (item.attempt == 0)
+    # --- shares ---------------------------------------------------------------------------
+
+    def _refresh(self, new: Item | None = None) -> None:
+        """See who is ready where, after anything has changed; `new` has just come."""
+        waiting = [item for item in self._at("queued") if item.rank is not None]
+        for (line, tenant), shares in list(self.sessions.items()):
+            mine = [item for item in waiting if (item.line, item.tenant) == (line, tenant)]
+            if not mine:
+                del self.sessions[line, tenant]
+            self._refresh_each(shares, mine, "session", new)
+        for line, shares in list(self.tenants.items()):
+            mine = [item for item in waiting if item.line == line]
+            if not mine:
+                del self.tenants[line], self.line_tags[line]
+            self._refresh_each(shares, mine, "tenant", new)
+        if not self.line_tags:
+            self.line_time = 0.0
+
+    def _refresh_each(
+        self, shares: Shares, waiting: Sequence[Item], kind: str, new: Item | None
+    ) -> None:
+        classes: dict[str, int] = {}
+        for item in waiting:
+            ready = self._has_room("session", item)
+            if kind == "tenant":
+                ready = ready and self._has_room("tenant", item)
+            if ready and item.rank:
+                name = getattr(item, kind)
+                classes[name] = min(item.rank[0] // 2, classes.get(name, 9))
+        for name in {*shares.ready, *classes}:
+            is_new = new is not None and new in waiting and getattr(new, kind) == name
+            shares.stand(name, classes.get(name), is_new)
+
+    def _estimate(self, item: Item) -> float:
+        unit = self.config["fair_unit"]
+        if unit == "starts":
+            return 1000.0
+        if item.cost is not None:
+            return item.cost * (1 if unit == "tokens" else 1000)
+        kind = "tokens" if unit == "tokens" else "time"
+        return self.means.get(f"{kind}:{item.agent}", 1000.0)
+
+    def _charge(self, item: Item) -> float:
+        assert item.class_ is not None
+        cost, tenants = self._estimate(item), self.tenants[item.line]
+        of_session = cost / self._weight("session", item.tree)
+        self.sessions[item.line, item.tenant].charge(item.class_, item.session, of_session)
+        tenants.charge(item.class_, item.tenant, cost / self._weight("tenant", item.tenant))
+        tenants.served[item.class_, item.tenant] = self.now
+        self.line_time = max(self.line_time, self.line_tags[item.line])
+        self.line_tags[item.line] = self.line_time + 1000
+        return cost
+
+    def _weight(self, kind: str, name: str) -> float:
+        return float(self.config.get(f"weight:{kind}:{name}", 1))
+
+    def _settle(self, item: Item) -> None:
+        unit = self.config["fair_unit"]
+        used = max(1, self.now - (self.now if item.held_since is None else item.held_since))
+        self._average(f"time:{item.agent}", used)
+        if unit == "tokens":
+            used = max(1, item.spent or 0)
+            self._average(f"tokens:{item.agent}", used)
+        if unit == "starts" or item.charge is None:
+            return
+        assert item.class_ is not None
+        assert item.sequence is not None
+        more = used - item.charge
+        for kind, name, weighed, shares in (
+            ("session", item.session, item.tree, self.sessions.get((item.line, item.tenant))),
+            ("tenant", item.tenant, item.tenant, self.tenants.get(item.line)),
+        ):
+            if shares and more:
+                amount = more / self._weight(kind, weighed)
+                shares.correct(item.class_, name, amount, item.sequence)
+
+    def _average(self, name: str, used: float) -> None:
+        mean = self.means.get(name, used)
+        self.means[name] = mean + (used - mean) / 8
+
+    def _hand_out(self, item: Item, charge: float | None) -> None:
+        class_ = item.priority if charge is None else item.class_
+        assert class_ is not None
+        level = class_ * 2 + (item.attempt == 0)
         item.attempt += 1
+        item.held_since, item.charge, item.spent = self.now, charge, 0
         self._enter(item, "dispatched", self.now + self.config["dispatch_ms"])
+        self._refresh()
         if item.thread:
             self._tell("granted", item.thread, item.id, item.attempt)
         else:
@@ -380,15 +666,38 @@ class GateModel:
     def _pump(self) -> None:
         while self.allowance and (item := self.owed()):
             self.allowance -= 1
-            self._hand_out(item)
+            self.left.append((self.now, item.tenant))
+            self._hand_out(item, self._charge(item))
 
     def _promote(self, budget: int) -> None:
         for item in self._due("delayed", budget):
-            self._park(item, again=True)
+            self._park(item, again=item.attempt > 0)
+        looks = sorted((item.look, item.id) for item in self._at("queued") if item.look <= self.now)
+        for _, one in looks[:budget]:
+            item = self.items[one]
+            if item.expires is not None and item.expires <= self.now and item.attempt == 0:
+                self._leave(item)
+                self._enter(item, "expired", self.now)
+            else:
+                self._raise(item)
+
+    def _raise(self, item: Item) -> None:
+        """One class up, if none of its tenant's in this class had a turn for the aging time."""
+        assert item.class_ is not None
+        assert item.rank is not None
+        served, mark = self.tenants[item.line].served, (item.class_, item.tenant)
+        if item.class_ == 0 or served.get(mark, -NEVER) + self.config["aging_ms"] > self.now:
+            item.look = self._next_look(item, served.get(mark, self.now))
+            return
+        served[mark] = self.now
+        is_new = bool(item.rank[0] % 2)
+        item.class_ -= 1
+        self._stand_in_line(item, is_new)
 
     def _expire(self, budget: int) -> None:
         for places in (("admitted", "dispatched"), ("reserved",), ("suspended",)):
             for item in self._due(places, budget):
+                self._leave(item)
                 self._enter(item, "expired", self.now)
         gone = sorted((until, name) for name, until in self.alive.items() if until <= self.now)
         for _, worker in gone[:budget]:

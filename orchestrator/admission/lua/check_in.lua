@@ -4,9 +4,9 @@
 --            queued: a place in the queue is held in the same way.
 --            refused: nothing is left behind but the count of the refusal.
 -- KEYS    gate
--- ARGV    id session tenant pool agent priority depth parent parent_attempt on_limit budget
+-- ARGV    id session tenant pool agent priority depth parent parent_attempt on_limit budget delay_ms
 -- REPLY   decision refusal scope limit current retry_after_ms [account asked]
--- USES    now ready config entry room slots park expire pump budget
+-- USES    now ready config entry limits room flow line refresh slots park expire drain pump budget
 local function refuse(code, scope, limit, current, retry_after_ms, ...)
   redis.call('HINCRBY', key.refusals, code, 1)
   return {'refused', code, scope, tostring(limit), tostring(current), tostring(retry_after_ms),
@@ -32,42 +32,54 @@ end
 
 local entry = {place = 'admitted', attempt = 0, session = session, tenant = tenant, pool = pool,
                agent = agent, priority = tonumber(priority)}
+read_overrides(entry)
 
 local plan = budget_plan(entry, depth, parent, budget)
 if plan.refused then return refuse('BUDGET_EXCEEDED', budget_reply(plan.refused)) end
 
 -- Those who wait go first: without this a newcomer would take a slot that a queued one of the
--- same pool is about to get.
+-- same pool, or of its own session, is about to get.
+local anybody = redis.call('EXISTS', key.ready .. pool, key.tenant_lines .. tenant) > 0
 local function others_wait()
-  return redis.call('ZCARD', key.tenants .. pool) > 0
-      or redis.call('EXISTS', key.flow .. flow_of(entry)) == 1
+  return redis.call('EXISTS', key.ready .. pool,
+                    key.flow .. flow_of(line_of(entry), tenant, session)) > 0
 end
-if others_wait() then pump(4) end
+local waits = anybody and others_wait()
+if waits then
+  pump(4)
+  waits = others_wait()
+end
 local scope, limit, used = full_scope(entry)
+local later = tonumber(delay_ms) > 0
 
-if not scope and not others_wait() then
+if not scope and not waits and not later then
   create(id, entry)
   take_slot(id, entry, config.lease_ms)
   budget_enter(id, entry, plan)
+  if anybody then refresh_lines(tenant, session) end
   return {'admitted', '', '', '', '', ''}
 end
 
-if on_limit == 'refuse' then
-  return refuse('CONCURRENT_LIMIT', scope or 'queue', limit or 0, used or 0, config.lease_ms)
+if on_limit == 'refuse' and not later then
+  return refuse('CONCURRENT_LIMIT', scope or 'queue', limit or 0, used or 0,
+                slot_wait(agent, used or 0))
 end
 
-local queued = redis.call('ZCARD', key.backlog)
-if queued >= config.global_queue then
-  return refuse('QUEUE_FULL', 'global', config.global_queue, queued, config.lease_ms)
-end
-queued = redis.call('ZCARD', key.backlog_tenant .. tenant)
-if queued >= config.tenant_queue then
-  return refuse('QUEUE_FULL', 'tenant', config.tenant_queue, queued, config.lease_ms)
+local bounds = {
+  {'global', redis.call('ZCARD', key.backlog), ''},
+  {'tenant', redis.call('SCARD', key.backlog_tenant .. tenant), tenant},
+  {'session', redis.call('SCARD', key.backlog_session .. tree_of(tenant, session)), tenant},
+}
+for _, bound in ipairs(bounds) do
+  local most, queued = config[bound[1] .. '_queue'], bound[2]
+  if queued >= most then
+    return refuse('QUEUE_FULL', bound[1], most, queued, drain_wait(bound[3], queued - most + 1))
+  end
 end
 
 entry.place = 'reserved'
 create(id, entry)
 budget_enter(id, entry, plan)
 redis.call('ZADD', key.reserved, now + config.lease_ms, id)
-count_in_backlog(id, entry)
+count_in_backlog(id, entry, '+inf')
 return {'queued', '', scope or 'queue', tostring(limit or 0), tostring(used or 0), ''}

@@ -7,8 +7,8 @@
 -- USES    now ready config refresh pump
 local scan = redis.call('SSCAN', key.flows, cursor, 'COUNT', count)
 for _, flow in ipairs(scan[2]) do
-  local pool, length, labels = string.match(flow, '^(%S+) (%d+) (.*)$')
+  local line, length, labels = string.match(flow, '^(%S+ %S*) (%d+) (.*)$')
   length = tonumber(length)
-  refresh(pool, string.sub(labels, 1, length), string.sub(labels, length + 1))
+  refresh(line, string.sub(labels, 1, length), string.sub(labels, length + 1))
 end
 return {scan[1], pump(16)}

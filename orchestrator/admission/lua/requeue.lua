@@ -3,15 +3,18 @@
 -- Guarantee  it is parked once, ahead of new work of its class, unless a newer attempt is under
 --            way; the slot of the old attempt is free.
 -- KEYS    gate
--- ARGV    id session tenant pool agent priority depth parent budget attempt delay_ms
+-- ARGV    id session tenant pool agent priority depth parent budget attempt cost delay_ms
 -- REPLY   more
 -- USES    now ready entry drop park pump budget
-local known = load(id)
-if known and (known.attempt > tonumber(attempt) or known.stop ~= '') then return 0 end
-if known then drop(id, known) end
-
-local entry = {place = 'queued', attempt = tonumber(attempt), session = session, tenant = tenant,
-               pool = pool, agent = agent, priority = tonumber(priority)}
+local entry = load(id)
+if entry and (entry.attempt > tonumber(attempt) or entry.stop ~= '') then return 0 end
+if entry then
+  leave(id, entry)
+else
+  entry = {session = session, tenant = tenant, pool = pool, agent = agent,
+           priority = tonumber(priority), cost = tonumber(cost)}
+end
+entry.place, entry.attempt, entry.thread = 'queued', tonumber(attempt), ''
 create(id, entry)
 budget_adopt(id, entry, depth, parent, budget)
 if tonumber(delay_ms) > 0 then

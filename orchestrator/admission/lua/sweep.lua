@@ -4,7 +4,7 @@
 --            then is shown again.
 -- KEYS    gate
 -- ARGV    budget hold_ms
--- REPLY   more (id attempt)...
+-- REPLY   more (id attempt why)...
 -- USES    now ready entry expire promote pump
 budget = tonumber(budget)
 expire(budget)
@@ -16,6 +16,10 @@ local reply = {more}
 for _, id in ipairs(ids) do
   redis.call('ZADD', key.expired, now + tonumber(hold_ms), id)
   reply[#reply + 1] = id
-  reply[#reply + 1] = load(id).attempt
+  local entry = load(id)
+  reply[#reply + 1] = entry.attempt
+  -- It has waited too long for its first hand-out.
+  local late = entry.attempt == 0 and entry.expires and entry.expires <= now
+  reply[#reply + 1] = late and 'QUEUE_TIMEOUT' or ''
 end
 return reply

@@ -83,6 +83,13 @@ SET state = 'queued', reason = 'RESUMED'
 WHERE id = %(id)s AND state = 'waiting' AND attempt = %(attempt)s
 RETURNING id;
 
+-- name: end_waiting
+-- It was never handed out, and has waited for longer than it was to.
+UPDATE instances
+SET state = 'failed', reason = 'QUEUE_TIMEOUT', error = %(error)s, ended_at = now()
+WHERE id = %(id)s AND state = 'queued' AND attempt = 0
+RETURNING id;
+
 -- name: expire
 -- The lease of an attempt ran out. A queued row means that its message was lost: raising its
 -- attempt makes sure the lost message finds nothing should it turn up after all.

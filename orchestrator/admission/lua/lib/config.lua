@@ -1,9 +1,11 @@
--- config: the limits and times, as numbers.
+-- config: the limits and times that hold for all; numbers, but for `fair_unit`.
 local config = {}
 do
-  local names = {'max_depth', 'session', 'tenant', 'pool', 'global', 'tenant_queue',
-                 'global_queue', 'lease_ms', 'dispatch_ms', 'lost_at'}
+  local names = {'max_depth', 'session', 'tenant', 'agent', 'pool', 'global', 'session_queue',
+                 'tenant_queue', 'global_queue', 'lease_ms', 'dispatch_ms', 'lost_at', 'aging_ms',
+                 'outbox', 'fair_unit'}
   local values = redis.call('HMGET', key.config, unpack(names))
   for i, name in ipairs(names) do config[name] = tonumber(values[i]) end
-  config.outbox = redis.call('HGET', key.config, 'outbox') == '1'
+  config.outbox = config.outbox == 1
+  config.fair_unit = values[#names]
 end

@@ -1,6 +1,7 @@
--- USES config message slots park
+-- USES now config message slots park
 -- hand_out: give an instance a slot and a new attempt, and call its worker in the same step:
--- by a broker message, or by name where a thread of a worker waits to go on.
+-- by a broker message, or by name where a thread of a worker waits to go on. `charged` is what
+-- its flow was charged for it; nothing where nobody waited.
 local function call_worker(id, entry, urgency)
   if entry.thread ~= '' then
     redis.call('PUBLISH', key.granted .. entry.thread, id .. ' ' .. entry.attempt)
@@ -17,11 +18,12 @@ local function call_worker(id, entry, urgency)
   end
 end
 
-local function hand_out(id, entry)
+local function hand_out(id, entry, charged)
   local again = entry.attempt > 0
   entry.attempt = entry.attempt + 1
-  redis.call('HSET', key.instance .. id, 'attempt', entry.attempt)
-  move(id, entry, 'dispatched')
+  entry.place = 'dispatched'
+  redis.call('HSET', key.instance .. id, 'attempt', entry.attempt, 'place', entry.place,
+             'held_since', now, 'charge', charged or '', 'spent', 0)
   take_slot(id, entry, config.dispatch_ms)
-  call_worker(id, entry, level(entry, again))
+  call_worker(id, entry, level(charged and entry.class or entry.priority, again))
 end

@@ -1,46 +1,74 @@
--- USES now entry refresh
+-- USES now config entry limits flow tidy line refresh
 -- park: put an instance in the queue of its session, by class and then by arrival.
 -- Within a class those that have run before (resumed, retried) go ahead of new ones.
--- unpark: take it out again.
+-- unpark: take it out again. leave_line: the same, while the caller refreshes.
+-- delay: not before a time: it counts as queued, but is in no flow until `promote` parks it.
+-- rank_again: it waits on in another class, or in another line.
 local SPAN = 2 ^ 44
 
-local function flow_of(entry)
-  return entry.pool .. ' ' .. tree_of(entry.tenant, entry.session)
+local function level(class, again)
+  return class * 2 + (again and 0 or 1)
 end
 
-local function level(entry, again)
-  return entry.priority * 2 + (again and 0 or 1)
+-- When somebody has to look at it next: to raise its class, or because its time is over.
+local function next_look(entry, from)
+  local look = entry.class > 0 and from + config.aging_ms or math.huge
+  if entry.expires and entry.attempt == 0 then look = math.min(look, entry.expires) end
+  return look == math.huge and '+inf' or look
 end
 
-local function count_in_backlog(id, entry)
-  redis.call('ZADD', key.backlog, 'NX', now, id)
-  redis.call('ZADD', key.backlog_tenant .. entry.tenant, 'NX', now, id)
+local function count_in_backlog(id, entry, look)
+  redis.call('ZADD', key.backlog, look, id)
+  redis.call('SADD', key.backlog_tenant .. entry.tenant, id)
+  redis.call('SADD', key.backlog_session .. tree_of(entry.tenant, entry.session), id)
 end
 
 local function leave_backlog(id, entry)
   redis.call('ZREM', key.backlog, id)
-  redis.call('ZREM', key.backlog_tenant .. entry.tenant, id)
+  redis.call('SREM', key.backlog_tenant .. entry.tenant, id)
+  redis.call('SREM', key.backlog_session .. tree_of(entry.tenant, entry.session), id)
+end
+
+local function enter_flow(id, entry, rank)
+  redis.call('ZADD', key.flow .. flow_of(entry.line, entry.tenant, entry.session), rank, id)
+  local opened = open_flow(entry.line, entry.tenant, entry.session, entry.sequence)
+  if opened and entry.sequence % 8 == 0 then tidy(entry.line, entry.tenant) end
+  refresh(entry.line, entry.tenant, entry.session, true)
 end
 
 local function park(id, entry, again)
-  local rank = level(entry, again) * SPAN + redis.call('INCR', key.sequence)
-  redis.call('ZADD', key.flow .. flow_of(entry), rank, id)
-  redis.call('SADD', key.flows, flow_of(entry))
-  redis.call('SADD', key.pools, entry.pool)
-  count_in_backlog(id, entry)
-  move(id, entry, 'queued')
-  refresh(entry.pool, entry.tenant, entry.session)
+  entry.place, entry.class, entry.since = 'queued', entry.priority, now
+  entry.sequence = redis.call('INCR', key.sequence)
+  read_overrides(entry)
+  entry.line = line_of(entry)
+  redis.call('HSET', key.instance .. id, 'place', 'queued', 'class', entry.class,
+             'since', now, 'sequence', entry.sequence, 'line', entry.line)
+  count_in_backlog(id, entry, next_look(entry, now))
+  enter_flow(id, entry, level(entry.class, again) * SPAN + entry.sequence)
+end
+
+local function leave_line(id, entry)
+  redis.call('ZREM', key.flow .. flow_of(entry.line, entry.tenant, entry.session), id)
+  leave_backlog(id, entry)
 end
 
 local function unpark(id, entry)
-  redis.call('ZREM', key.flow .. flow_of(entry), id)
-  leave_backlog(id, entry)
-  refresh(entry.pool, entry.tenant, entry.session)
+  leave_line(id, entry)
+  refresh(entry.line, entry.tenant, entry.session)
 end
 
--- Not before a time: it counts as queued, but is in no flow until `promote` parks it.
+local function rank_again(id, entry, class, line)
+  local flow = key.flow .. flow_of(entry.line, entry.tenant, entry.session)
+  local rank = redis.call('ZSCORE', flow, id) + (class - entry.class) * 2 * SPAN
+  redis.call('ZREM', flow, id)
+  if line ~= entry.line then refresh(entry.line, entry.tenant, entry.session) end
+  entry.class, entry.line = class, line
+  redis.call('HSET', key.instance .. id, 'class', class, 'line', line)
+  enter_flow(id, entry, rank)
+end
+
 local function delay(id, entry, delay_ms)
   redis.call('ZADD', key.delayed, now + delay_ms, id)
-  count_in_backlog(id, entry)
+  count_in_backlog(id, entry, '+inf')
   move(id, entry, 'delayed')
 end

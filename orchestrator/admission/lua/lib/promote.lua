@@ -1,9 +1,37 @@
--- USES now entry park
--- promote: park delayed instances whose time has come, at most `budget`.
+-- USES now config entry park drop
+-- promote: do for those who wait what their time has come for, at most `budget` of each kind:
+-- park the delayed ones; end the waiting of those that wait too long; raise others by a class.
+-- Of a tenant's instances of one class in a line, one is raised each time that none of them was
+-- handed out or raised for the aging time: so no class starves, and no crowd becomes urgent.
+local function raise(id, entry)
+  local set = key.shares_tenants .. entry.line
+  local mark = 'served' .. entry.class .. entry.tenant
+  local served = tonumber(redis.call('ZSCORE', set, mark))
+  if entry.class == 0 or (served and served + config.aging_ms > now) then
+    redis.call('ZADD', key.backlog, next_look(entry, served or now), id)
+    return
+  end
+  redis.call('ZADD', set, now, mark)
+  rank_again(id, entry, entry.class - 1, entry.line)
+  redis.call('ZADD', key.backlog, next_look(entry, now), id)
+end
+
 local function promote(budget)
   local ids = redis.call('ZRANGEBYSCORE', key.delayed, '-inf', now, 'LIMIT', 0, budget)
   for _, id in ipairs(ids) do
     redis.call('ZREM', key.delayed, id)
-    park(id, load(id), true)
+    local entry = load(id)
+    park(id, entry, entry.attempt > 0)
+  end
+  ids = redis.call('ZRANGEBYSCORE', key.backlog, '-inf', now, 'LIMIT', 0, budget)
+  for _, id in ipairs(ids) do
+    local entry = load(id)
+    if entry.expires and entry.expires <= now and entry.attempt == 0 then
+      leave(id, entry)
+      redis.call('ZADD', key.expired, now, id)
+      move(id, entry, 'expired')
+    else
+      raise(id, entry)
+    end
   end
 end

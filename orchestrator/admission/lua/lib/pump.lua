@@ -1,36 +1,65 @@
--- USES room entry hand_out
--- pump: hand out what may run now, most urgent and longest waiting first, at most `budget`
+-- USES now limits room entry flow line refresh cost drain share park hand_out
+-- pump: hand out what may run now, the most urgent first and by fair shares, at most `budget`
 -- instances. Answers 1 when it stopped before all was done, so that the caller comes again.
-local function first_pool()
-  local best, best_rank
+local function first_line()
+  local best, best_score
   for _, pool in ipairs(redis.call('SMEMBERS', key.pools)) do
-    if pool_room(pool) and worker_room(pool) then
-      local first = redis.call('ZRANGE', key.tenants .. pool, 0, 0, 'WITHSCORES')
-      local rank = tonumber(first[2])
-      if rank and (not best or rank < best_rank) then
-        best, best_rank = {pool = pool, tenant = first[1]}, rank
-      end
+    local first = redis.call('ZRANGE', key.ready .. pool, 0, 0, 'WITHSCORES')
+    local line, score = first[1], tonumber(first[2])
+    if line and (not best or score < best_score or (score == best_score and line < best)) then
+      local free, _, used = pool_room(pool)
+      if free and worker_room(pool, used) then best, best_score = line, score end
     end
   end
   return best
 end
 
+-- The tags of a line, a tenant in it and a session of that grow by what it is to cost.
+local function charge_all(line, entry)
+  local cost = estimate(entry)
+  local name, tree = line .. ':' .. entry.tenant, tree_of(entry.tenant, entry.session)
+  charge(key.shares_sessions .. name, entry.class, entry.session,
+         cost / weight_of('session', tree))
+  charge(key.shares_tenants .. line, entry.class, entry.tenant,
+         cost / weight_of('tenant', entry.tenant), now, 'served' .. entry.class .. entry.tenant)
+  local found = redis.call('ZMSCORE', key.shares, line, '')
+  local start = math.max(tonumber(found[1]), tonumber(found[2]) or 0)
+  redis.call('ZADD', key.shares, start + 1000, line, start, '')
+  return cost
+end
+
 -- Answers whether an instance was handed out; if not, a stale entry of a ready set was put right.
-local function hand_out_first(pool, tenant)
-  local session = redis.call('ZRANGE', key.sessions .. pool .. ':' .. tenant, 0, 0)[1]
-  if not session or not tenant_room(tenant) then
-    redis.call('ZREM', key.tenants .. pool, tenant)
+local function hand_out_first(line)
+  local tenant = redis.call('ZRANGE', key.tenants .. line, 0, 0)[1]
+  if not tenant or not is_open(line) then
+    refresh_line(line)
     return false
   end
-  local flow = key.flow .. pool .. ' ' .. tree_of(tenant, session)
-  local id = redis.call('ZRANGE', flow, 0, 0)[1]
-  if not id or not session_room(tenant, session) then
-    refresh(pool, tenant, session)
-    return false
-  end
+  local session = redis.call('ZRANGE', key.sessions .. line .. ':' .. tenant, 0, 0)[1]
+  local id = redis.call('ZRANGE', key.flow .. flow_of(line, tenant, session), 0, 0)[1]
   local entry = load(id)
-  unpark(id, entry)
-  hand_out(id, entry)
+  read_overrides(entry)
+  local free, limit, used = session_room(tenant, session)
+  local tenant_free, tenant_limit, tenant_used = tenant_room(tenant)
+  if not free or not tenant_free then
+    -- A limit has been lowered.
+    refresh(line, tenant, session)
+    return false
+  end
+  if not agent_room(entry.agent) then
+    -- Its kind was given a limit while it waited; from now on it waits with its kind.
+    rank_again(id, entry, entry.class, line_of(entry))
+    return false
+  end
+
+  local cost = charge_all(line, entry)
+  leave_line(id, entry)
+  drained(tenant)
+  hand_out(id, entry, cost)
+  refresh(line, tenant, session)
+  if used + 1 >= limit or tenant_used + 1 >= tenant_limit then
+    refresh_lines(tenant, session, line)
+  end
   return true
 end
 
@@ -39,10 +68,10 @@ local function pump(budget)
   local steps = budget * 8 + 32
   while budget > 0 and steps > 0 do
     if not global_room() then return 0 end
-    local best = first_pool()
-    if not best then return 0 end
+    local line = first_line()
+    if not line then return 0 end
     steps = steps - 1
-    if hand_out_first(best.pool, best.tenant) then budget = budget - 1 end
+    if hand_out_first(line) then budget = budget - 1 end
   end
   return 1
 end

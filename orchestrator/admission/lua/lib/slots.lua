@@ -1,10 +1,11 @@
--- USES now entry refresh
+-- USES now entry limits room cost refresh
 -- take_slot: hold the right to run until the lease ends.
--- free_slot: give it back and wake whoever was parked for want of it, in every pool.
+-- free_slot: give it back, settle what it cost, and wake whoever was parked for want of it.
 local function take_slot(id, entry, lease_ms)
   redis.call('ZADD', key.leases, now + lease_ms, id)
   redis.call('SADD', key.slots_session .. tree_of(entry.tenant, entry.session), id)
   redis.call('SADD', key.slots_tenant .. entry.tenant, id)
+  redis.call('SADD', key.slots_agent .. entry.agent, id)
   redis.call('SADD', key.slots_pool .. entry.pool, id)
 end
 
@@ -12,8 +13,20 @@ local function free_slot(id, entry)
   redis.call('ZREM', key.leases, id)
   redis.call('SREM', key.slots_session .. tree_of(entry.tenant, entry.session), id)
   redis.call('SREM', key.slots_tenant .. entry.tenant, id)
+  redis.call('SREM', key.slots_agent .. entry.agent, id)
   redis.call('SREM', key.slots_pool .. entry.pool, id)
-  for _, pool in ipairs(redis.call('SMEMBERS', key.pools)) do
-    refresh(pool, entry.tenant, entry.session)
+  read_overrides(entry)
+  if entry.place == 'dispatched' then settle(entry) end
+
+  -- Those of a tenant or a session that was not full have not been parked for it.
+  local _, limit, used = session_room(entry.tenant, entry.session)
+  local _, tenant_limit, tenant_used = tenant_room(entry.tenant)
+  if used == limit - 1 or tenant_used == tenant_limit - 1 then
+    refresh_lines(entry.tenant, entry.session)
+  end
+  if limit_of('agent', entry.agent) then
+    for _, pool in ipairs(redis.call('SMEMBERS', key.pools)) do
+      refresh_line(pool .. ' @' .. entry.agent)
+    end
   end
 end
