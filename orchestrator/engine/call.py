@@ -84,14 +84,16 @@ def end(
 ) -> None:
     """Give back what a call did not use, let its result count, and write it into the ledger."""
     deps.calls.remove(caller)
-    started, ended = insist(lambda: deps.gate.settle_call(caller, outcome, used, hint))
+    amounts = asdict(wish.amounts) | dict(used)
+    # All of them: a gate that was emptied meanwhile does not know what was estimated.
+    started, ended = insist(lambda: deps.gate.settle_call(caller, outcome, amounts, hint))
     instance = run.instance if run else None
     record = CallRecord(
         id=caller.id,
         resource=caller.resource,
         tenant=caller.tenant,
         outcome=outcome,
-        amounts=Amounts(**asdict(wish.amounts) | dict(used)),
+        amounts=Amounts(**amounts),
         started_at=started,
         ended_at=ended,
         session=instance.session if instance else None,

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from orchestrator.config.settings import Settings
+from orchestrator.domain.budget import Budget
 from orchestrator.domain.instance import SpawnRequest
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.resource import Resource
+from orchestrator.engine import budgets
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.spawn import spawn
 from orchestrator.store import migrate
@@ -245,6 +247,23 @@ def test_breakers(command: Command, deps: Deps) -> None:
     for word in ("open (held)", "closed (held)", "t 漢", "b/x"):
         assert word in shown
     assert "llm: auto" in text(command, "breakers", "auto", "llm")
+
+
+def test_budget(command: Command, deps: Deps) -> None:
+    assert "No budget holds here" in text(command, "budget", "s")
+    budgets.set_budget(deps, "s", "t", Budget(usd=2.5, live=3, depth=1, deadline=60))
+    share = Budget(usd=0.75, on_exhausted="warn")
+    one = spawn(deps, SpawnRequest("add", {"a": 1}, session="s", tenant="t", budget=share))
+    [session] = value(command, "budget", "s", "--tenant", "t")
+    assert session["owner"] == "session s"
+    assert session["uses"][0] | {"left": 1.75} == session["uses"][0]
+    own, above = value(command, "budget", one)
+    assert (own["owner"], own["on_exhausted"]) == (f"instance {one}", "warn")
+    assert above == session
+    shown = text(command, "budget", one)
+    for word in (one, "0.75", "1.75", "live", "depth", "deadline", "warn", "refuse"):
+        assert word in shown
+    assert value(command, "budget", "s") == []
 
 
 def test_deadlocks(command: Command, deps: Deps, one: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from orchestrator.agents.context import Context
 from orchestrator.domain.budget import Budget
 from orchestrator.domain.call import Amounts, CallRefusal
+from orchestrator.domain.lifecycle import State
+from orchestrator.domain.resource import Resource
 from orchestrator.engine import budgets, exhaust, rebuild
 from tests.engine.bench import LEASE, Bench
 from tests.engine.tree import (
+    accounts,
     caller_of,
     left,
     settle,
@@ -110,3 +114,43 @@ def test_the_share_of_a_caller_that_ended_comes_back_with_its_last_call(bench: B
     assert left(bench.deps) == {"tokens": 40}
     settle(bench, one, 15)
     assert left(bench.deps) == {"tokens": 85}
+
+
+def test_an_agent_that_meets_the_end_of_its_budget_is_not_tried_again(bench: Bench) -> None:
+    def spend(ctx: Context) -> None:
+        for _ in range(3):
+            with ctx.call("plenty", input_tokens=30, output_tokens=10, usd=0.5) as call:
+                call.settle(input_tokens=20, usd=0.25)
+
+    bench.agent("spend", spend)
+    bench.deps.gate.declare([Resource("plenty", requests_per_minute=None)])
+    budgets.set_budget(bench.deps, "s", "default", Budget(tokens=75, usd=5.0))
+    row = bench.execute(bench.spawn("spend", {}, session="s"))
+    # 20 + 10 of each call, and 15 left are not enough for a third
+    assert (row.state, row.reason, row.failures) == (State.FAILED, "BUDGET_EXCEEDED", 1)
+    assert row.error is not None
+    assert "tokens of session s" in row.error["message"]
+    assert left(bench.deps) == {"tokens": 15, "usd": 4.5}
+    # and the ledger says the same
+    before = accounts(bench.deps)
+    rebuild_from_nothing(bench)
+    assert accounts(bench.deps) == before
+
+
+def test_an_estimate_that_was_never_corrected_is_paid_also_without_redis(bench: Bench) -> None:
+    def spend(ctx: Context) -> None:
+        with ctx.call("plenty", input_tokens=30):
+            rebuild_from_nothing(bench)
+
+    bench.agent("spend", spend)
+    budgets.set_budget(bench.deps, "s", "default", Budget(tokens=75))
+    bench.execute(bench.spawn("spend", {}, session="s"))
+    assert left(bench.deps) == {"tokens": 45}
+    rebuild_from_nothing(bench)
+    assert left(bench.deps) == {"tokens": 45}
+
+
+def rebuild_from_nothing(bench: Bench) -> None:
+    """Redis is emptied and filled again."""
+    bench.deps.gate.redis.flushall()
+    rebuild.run_once(bench.deps)

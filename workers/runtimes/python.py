@@ -14,7 +14,12 @@ from orchestrator.agents.context import AsyncContext, Context
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.domain import payload
 from orchestrator.domain.call import CallRefusal
-from orchestrator.domain.errors import CallRefused, DeadlockDetected, NonDeterministicAgent
+from orchestrator.domain.errors import (
+    CallRefused,
+    DeadlockDetected,
+    NonDeterministicAgent,
+    SpawnRefused,
+)
 from orchestrator.domain.lifecycle import Reason
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import (
@@ -134,10 +139,20 @@ def _failed(run: Run, error: BaseException) -> Outcome:
         "message": _storable(_text_of(error))[:LONGEST_MESSAGE],
         "traceback": _storable("".join(traceback.format_exception(error)))[-LONGEST_TRACEBACK:],
     }
-    retryable = not isinstance(error, NonDeterministicAgent)
+    is_exhausted = _is_exhausted(error)
+    retryable = not isinstance(error, NonDeterministicAgent) and not is_exhausted
     is_deadlock = isinstance(error, DeadlockDetected)
     reason = Reason.DEADLOCK_DETECTED if is_deadlock else Reason.AGENT_ERROR
-    return Failed(reason, fault, retryable)
+    return Failed(Reason.BUDGET_EXCEEDED if is_exhausted else reason, fault, retryable)
+
+
+def _is_exhausted(error: BaseException) -> bool:
+    """Whether a budget is used up; no other attempt would find more in it."""
+    return (
+        isinstance(error, CallRefused | SpawnRefused)
+        and error.code == Reason.BUDGET_EXCEEDED
+        and not error.retryable
+    )
 
 
 def _text_of(error: BaseException) -> str:
