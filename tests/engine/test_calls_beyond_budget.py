@@ -53,6 +53,15 @@ def test_a_debt_is_felt_above_at_once(bench: Bench) -> None:
     assert left(bench.deps) == {"tokens": 10}
 
 
+def test_one_that_only_warns_needs_from_above_only_what_it_lacks(bench: Bench) -> None:
+    budgets.set_budget(bench.deps, "s", "default", Budget(tokens=100))
+    parent = bench.begun_parent(session="s", budget=Budget(tokens=60, on_exhausted="warn"))
+    assert take(bench, caller_of(parent), 80) == "taken"
+    assert left(bench.deps) == {"tokens": 20}
+    assert take(bench, caller_of(parent), 21) == "refused"
+    assert take(bench, caller_of(parent), 20) == "taken"
+
+
 def test_a_tree_that_is_to_fail_fails_when_it_is_in_debt(bench: Bench) -> None:
     parent = bench.begun_parent(session="s", budget=Budget(tokens=60, on_exhausted="fail"))
     one = caller_of(parent)

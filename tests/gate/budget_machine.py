@@ -35,8 +35,8 @@ budgets: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "live": st.sampled_from([None, None, 1, 3, 6]),
         "spawns": st.sampled_from([None, None, 0, 1, 3, 8]),
         "depth": st.sampled_from([None, None, 0, 1, 2]),
-        "deadline": st.sampled_from([None, None, None, 1.0, 30.0]),
-        "on_exhausted": st.sampled_from(["refuse", "refuse", "fail", "warn"]),
+        "deadline": st.sampled_from([None, None, 1.0, 30.0]),
+        "on_exhausted": st.sampled_from(["refuse", "fail", "warn", "warn"]),
     }
 )
 tokens = st.sampled_from([0, 1, 2, 5, 20])
@@ -44,7 +44,7 @@ money = st.sampled_from([0.0, 0.1, 0.25, 1.0])
 
 #: What may happen, and how often.
 ACTIONS = {
-    "set_budget": 2,
+    "set_budget": 3,
     "spawn": 6,
     "spawn_below": 8,
     "follow": 3,
@@ -238,7 +238,9 @@ class BudgetMachine(Trees, RuleBasedStateMachine):
 
     def _pass_time(self) -> None:
         """A while."""
-        step = self._draw(st.sampled_from([1, 999, 1000, 6_000, LEASE_MS, 31_000]))
+        due = [at - self.model.now for at in self.model.due.values() if at > self.model.now]
+        steps = [*due[:2], *due[:2], 1, 999, 1000, 6_000, LEASE_MS, 31_000]
+        step = self._draw(st.sampled_from(steps))
         self.model.now += step
         self.gate.clock.set(self.model.now)
         self._offer()
