@@ -38,7 +38,7 @@ NAMED = {
     "tenant:b": 2,
     "session:1 a1 x": 1,
     "weight:tenant:a1": 4,
-    "weight:session:1 bx": 0.3,
+    "weight:session:1 ax": 0.3,
     "resources:keen": "model/one tool/two",
 }
 AGENTS = ("work", "work", "limited", "keen")

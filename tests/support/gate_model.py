@@ -686,7 +686,7 @@ class GateModel:
         assert item.class_ is not None
         assert item.rank is not None
         served, mark = self.tenants[item.line].served, (item.class_, item.tenant)
-        if item.class_ == 0 or served.get(mark, -NEVER) + self.config["aging_ms"] > self.now:
+        if served.get(mark, -NEVER) + self.config["aging_ms"] > self.now:
             item.look = self._next_look(item, served.get(mark, self.now))
             return
         served[mark] = self.now

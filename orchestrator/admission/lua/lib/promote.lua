@@ -7,7 +7,7 @@ local function raise(id, entry)
   local set = key.shares_tenants .. entry.line
   local mark = 'served' .. entry.class .. entry.tenant
   local served = tonumber(redis.call('ZSCORE', set, mark))
-  if entry.class == 0 or (served and served + config.aging_ms > now) then
+  if served and served + config.aging_ms > now then
     redis.call('ZADD', key.backlog, next_look(entry, served or now), id)
     return
   end
