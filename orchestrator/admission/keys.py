@@ -131,6 +131,8 @@ KEYS: dict[str, str] = {
     "forced": ":forced",
     # zset scope -> when an open breaker lets probes through
     "tripped": ":tripped",
+    # zset line -> when to look again: lines that a breaker holds up
+    "closed": ":closed",
     # set: scopes that have been called
     "scopes": ":scopes",
     # hash <id>: one call: state, scope, what it has taken; kept a while after its end

@@ -24,6 +24,7 @@ class Refusal(StrEnum):
     QUEUE_FULL = "QUEUE_FULL"
     PARENT_ENDED = "PARENT_ENDED"
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
+    BREAKER_OPEN = "BREAKER_OPEN"
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Verdict:
     #: why it was refused
     refusal: Refusal | None = None
     #: which bound was met: `depth`, `session`, `tenant`, `pool`, `global`, or `workers` for
-    #: what the live workers of the pool offer; for a budget its quantity: `tokens`, `usd`,
-    #: `spawns`, `live`, `depth` or `deadline`
+    #: what the live workers of the pool offer; `breaker`; for a budget its quantity: `tokens`,
+    #: `usd`, `spawns`, `live`, `depth` or `deadline`
     scope: str = ""
     limit: float | None = None
     current: float | None = None
@@ -93,6 +94,10 @@ _WORDS: dict[str, str] = {
         "The budget of {verdict.budget} has not enough {verdict.scope} left: {verdict.current:g} "
         "of {verdict.limit:g} are taken, and {verdict.asked:g} more were asked for. Ask for less, "
         "or raise the budget (`orchestrator budget` shows it)."
+    ),
+    Refusal.BREAKER_OPEN: (
+        "A resource that this agent calls is stopped by its breaker (`orchestrator breakers`). "
+        'Repeat after {verdict.retry_after:g} s, or spawn with on_limit="queue" to wait in line.'
     ),
     Refusal.PARENT_ENDED: (
         "The parent of this spawn has ended or is being stopped; it can have no more children."

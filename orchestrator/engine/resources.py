@@ -54,6 +54,8 @@ def force(deps: Deps, name: str, tenant: str | None, mode: str) -> None:
         raise InvalidRequest("INVALID_RESOURCE", f"{name!r} cannot name a resource.")
     deps.store.resources.force(name, tenant, mode)
     deps.gate.force_breaker(name, tenant, mode)
+    # Whoever waited for it in line is looked at again.
+    deps.gate.pump()
 
 
 def breakers(deps: Deps) -> list[Breaker]:

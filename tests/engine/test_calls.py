@@ -11,7 +11,7 @@ from orchestrator import Orchestrator
 from orchestrator.admission.calls import Caller
 from orchestrator.agents.context import AsyncContext, Context
 from orchestrator.domain.call import Amounts, CallRecord, Outcome
-from orchestrator.domain.errors import CallRefused, InvalidRequest
+from orchestrator.domain.errors import CallRefused, InvalidRequest, SpawnRefused
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.provider import Hint
 from orchestrator.domain.resource import BreakerPolicy, Resource
@@ -300,3 +300,69 @@ def test_an_operators_word_is_taken_back(bench: Bench, client: Orchestrator) -> 
     assert recorded == {"llm": {}}
     with pytest.raises(InvalidRequest, match="none of"):
         resources.force(bench.deps, "llm", None, "ajar")
+
+
+class TestInLine:
+    """Instances of agents that declare a resource, while its breaker is open."""
+
+    @pytest.fixture
+    def down(self, bench: Bench, client: Orchestrator) -> None:
+        """The resource `llm` fails until its breaker opens."""
+        client.declare(Resource("llm", breaker=BreakerPolicy(failures=1, probes=1, cooldown=30)))
+        bench.agent("needy", lambda ctx: "ran", resources=("llm", "other"))
+        bench.agent("free", lambda ctx: "ran")
+        resources.declare_needs(bench.deps, bench.registry.specs().values())
+        with pytest.raises(Overloaded), client.call("llm"):
+            raise Overloaded(503)
+
+    @pytest.mark.usefixtures("down")
+    def test_they_are_not_started_and_hold_nobody_up(self, bench: Bench) -> None:
+        needy, free = bench.spawn("needy"), bench.spawn("free")
+        assert bench.places(needy, free) == ["queued", "dispatched"]
+        bench.beat()
+        bench.deps.gate.pump()
+        assert bench.places(needy) == ["queued"]
+        with pytest.raises(SpawnRefused) as caught:
+            bench.spawn("needy", on_limit="refuse")
+        assert caught.value.code == "BREAKER_OPEN"
+        assert 25 < (caught.value.retry_after or 0) <= 33
+
+    @pytest.mark.usefixtures("down")
+    def test_the_time_at_which_the_breaker_is_half_open_wakes_them(self, bench: Bench) -> None:
+        one = bench.spawn("needy")
+        due = bench.deps.gate.heartbeat("bench", "default", 100, []).next_due
+        assert due is not None
+        assert 25 < due <= 33
+        bench.advance(due + 0.01)
+        bench.beat()
+        assert bench.places(one) == ["dispatched"]
+        assert bench.execute(one).attempt == 1
+
+    @pytest.mark.usefixtures("down")
+    @pytest.mark.parametrize("mode", ["auto", "closed"])
+    def test_an_operators_word_wakes_them(
+        self, bench: Bench, client: Orchestrator, mode: str
+    ) -> None:
+        one = bench.spawn("needy")
+        client.force_breaker("llm", mode)
+        assert bench.places(one) == ["dispatched"]
+
+    def test_an_operators_word_holds_them_up(self, bench: Bench, client: Orchestrator) -> None:
+        bench.agent("needy", lambda ctx: "ran", resources=("llm",))
+        resources.declare_needs(bench.deps, bench.registry.specs().values())
+        client.force_breaker("llm", "open")
+        one = bench.spawn("needy")
+        bench.advance(31)
+        bench.beat()
+        assert bench.places(one) == ["queued"]
+        client.force_breaker("llm", "auto")
+        assert bench.places(one) == ["dispatched"]
+
+    @pytest.mark.usefixtures("down")
+    def test_a_probe_that_succeeds_lets_all_go_on(self, bench: Bench, client: Orchestrator) -> None:
+        bench.advance(34)
+        with client.call("llm"):
+            waiting = [bench.spawn("needy") for _ in range(3)]
+            assert bench.places(*waiting) == ["queued"] * 3
+        bench.beat()
+        assert bench.places(*waiting) == ["dispatched"] * 3

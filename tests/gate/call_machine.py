@@ -167,6 +167,23 @@ def _compare_breaker(scope: Scope, fields: dict[str, str], model: CallModel) -> 
         assert len(scope.probes) + breaker.probed <= scope.resource.breaker.probes
 
 
+def open_pair(gate: TracedGate, resources: Sequence[Resource], *, lost: bool) -> Pair:
+    """A new gate and its model; `lost`: one that has lost everything just now."""
+    gate.redis.flushall()
+    gate.clock.set(EPOCH)
+    gate.begin_rebuild("token", 60.0)
+    gate.set_limits(Limits())
+    pair = Pair(gate)
+    if lost:
+        assert gate.note_loss("token")
+        pair.model.lost_at = EPOCH
+    pair.declare(resources)
+    gate.finish_rebuild("token")
+    gate.redis.delete(key(GATE, "generation").replace("generation", "journal"))
+    gate.take_calls()
+    return pair
+
+
 class CallMachine(RuleBasedStateMachine):
     """What may happen to calls."""
 
@@ -176,18 +193,7 @@ class CallMachine(RuleBasedStateMachine):
     def begin(self, lost: bool, focus: tuple[str, ...]) -> None:
         """An open gate, perhaps one that has lost everything just now."""
         self.focus = focus
-        self.gate.redis.flushall()
-        self.gate.clock.set(EPOCH)
-        self.gate.begin_rebuild("token", 60.0)
-        self.gate.set_limits(Limits())
-        self.pair = Pair(self.gate)
-        if lost:
-            assert self.gate.note_loss("token")
-            self.pair.model.lost_at = EPOCH
-        self.pair.declare(RESOURCES)
-        self.gate.finish_rebuild("token")
-        self.gate.redis.delete(key(GATE, "generation").replace("generation", "journal"))
-        self.gate.take_calls()
+        self.pair = open_pair(self.gate, RESOURCES, lost=lost)
         self.callers: dict[int, Caller] = {}
         self.generation = 0
 

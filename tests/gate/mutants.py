@@ -22,7 +22,14 @@ from hypothesis import settings
 
 from orchestrator.admission.scripts import Library
 from orchestrator.devstack import EmbeddedServers, scratch_folder
-from tests.gate import budget_machine, call_machine, limits_machine, machine, wait_machine
+from tests.gate import (
+    breaker_machine,
+    budget_machine,
+    call_machine,
+    limits_machine,
+    machine,
+    wait_machine,
+)
 from tests.gate.test_gate_model import SETTINGS
 from tests.gate.traced import TracedGate, probed_library
 
@@ -38,10 +45,11 @@ CHECKS: dict[str, Check] = {
 CHECKS |= dict.fromkeys(
     [
         *("acquire", "give_up", "observe", "renew_calls", "settle_call", "force_breaker"),
-        *("lib/breaker", "lib/bucket", "lib/call", "lib/resource", "lib/turn"),
+        *("lib/bucket", "lib/call", "lib/resource", "lib/turn"),
     ],
     call_machine.check,
 )
+CHECKS["lib/breaker"] = breaker_machine.check
 CHECKS |= dict.fromkeys(
     [
         *("begin_wait", "end_wait", "answer", "block", "recheck", "finish_rebuild"),

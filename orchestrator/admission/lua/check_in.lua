@@ -50,6 +50,8 @@ if waits then
   waits = others_wait()
 end
 local scope, limit, used = full_scope(entry)
+local held_ms = line_wait(line_of(entry))
+if held_ms then scope, limit, used = 'breaker', nil, nil end
 local later = tonumber(delay_ms) > 0
 
 if not scope and not waits and not later then
@@ -61,6 +63,7 @@ if not scope and not waits and not later then
 end
 
 if on_limit == 'refuse' and not later then
+  if held_ms then return refuse('BREAKER_OPEN', 'breaker', '', '', held_ms) end
   return refuse('CONCURRENT_LIMIT', scope or 'queue', limit or 0, used or 0,
                 slot_wait(agent, used or 0))
 end

@@ -30,7 +30,11 @@ end
 expire(8)
 promote(8)
 local more = pump(16)
-local due = redis.call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2]
-local reply = {more, due and math.max(0, tonumber(due) - now) or -1}
+local due
+for _, set in ipairs({key.delayed, key.closed}) do
+  local first = tonumber(redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2])
+  if first then due = math.min(due or first, first) end
+end
+local reply = {more, due and math.max(0, due - now) or -1}
 for _, id in ipairs(doubtful) do reply[#reply + 1] = id end
 return reply

@@ -64,6 +64,12 @@ local function turn_breaker(scope, breaker, state)
     redis.call('ZREM', key.tripped, scope)
   end
   save_breaker(scope, breaker)
+  if state == 'closed' then
+    -- Lines that were held up are looked at again by whoever promotes next; there are few.
+    for _, line in ipairs(redis.call('ZRANGE', key.closed, 0, 99)) do
+      redis.call('ZADD', key.closed, now, line)
+    end
+  end
 end
 
 local function trip(scope, breaker, policy)
@@ -75,7 +81,7 @@ local function trip(scope, breaker, policy)
 end
 
 -- Counts in slices of the window: calls, failed and slow ones; answers the sums.
-local function count(scope, policy, failed, slow)
+local function count_result(scope, policy, failed, slow)
   local epoch = math.floor(now * SLICES / policy.window_ms)
   local own, sums = 's' .. epoch % SLICES, {0, 0, 0}
   local names = {}
@@ -124,7 +130,7 @@ local function judge(scope, breaker, policy, generation, outcome, took_ms)
   end
   breaker.failures = is_failed and breaker.failures + 1 or 0
   if not is_failed and now - breaker.ramp_at >= policy.ramp_ms then breaker.trips = 0 end
-  local calls, failed, slow = count(scope, policy, is_failed and 1 or 0, is_slow and 1 or 0)
+  local calls, failed, slow = count_result(scope, policy, is_failed and 1 or 0, is_slow and 1 or 0)
   if is_too_much(policy, breaker, calls, failed, slow) then
     trip(scope, breaker, policy)
   else

@@ -1,6 +1,6 @@
--- USES now config entry park drop
+-- USES now config entry refresh park drop
 -- promote: do for those who wait what their time has come for, at most `budget` of each kind:
--- park the delayed ones; end the waiting of those that wait too long; raise others by a class.
+-- park the delayed ones; look again at lines that a breaker held up; end the waiting of those that wait too long; raise others by a class.
 -- Of a tenant's instances of one class in a line, one is raised each time that none of them was
 -- handed out or raised for the aging time: so no class starves, and no crowd becomes urgent.
 local function raise(id, entry)
@@ -22,6 +22,11 @@ local function promote(budget)
     redis.call('ZREM', key.delayed, id)
     local entry = load(id)
     park(id, entry, entry.attempt > 0)
+  end
+  local lines = redis.call('ZRANGEBYSCORE', key.closed, '-inf', now, 'LIMIT', 0, budget)
+  for _, line in ipairs(lines) do
+    redis.call('ZREM', key.closed, line)
+    refresh_line(line)
   end
   ids = redis.call('ZRANGEBYSCORE', key.backlog, '-inf', now, 'LIMIT', 0, budget)
   for _, id in ipairs(ids) do

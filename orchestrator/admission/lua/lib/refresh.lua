@@ -25,6 +25,9 @@ local function refresh_line(line)
     redis.call('ZADD', ready, in_class(math.floor(first[2] / CLASS), tag), line)
   else
     redis.call('ZREM', ready, line)
+    -- Once the breaker may be half open, `promote` looks again.
+    local wait_ms = first[1] and line_wait(line)
+    if wait_ms then redis.call('ZADD', key.closed, now + wait_ms, line) end
   end
 end
 
