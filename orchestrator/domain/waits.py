@@ -34,7 +34,7 @@ class WaitNode:
 class Stall:
     """A place where every slot is held by attempts that only wait, while others are in line."""
 
-    #: `session`, `tenant`, `pool`, `workers` (what those of a pool offer) or `global`
+    #: `session`, `tenant`, `agent`, `pool`, `workers` (what those of a pool offer) or `global`
     scope: str
     #: which one; a session with its tenant, as `acme/s1`
     name: str

@@ -15,7 +15,7 @@ from tests.gate.traced import TracedGate, probed_library
 from tests.gate.wait_machine import check
 
 SETTINGS = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=60,
     # The same examples at every run: a fault is found by whoever made it.
     derandomize=True,

@@ -21,7 +21,7 @@ from tests.gate.traced import DISPATCH, GATE, LEASE, TracedGate
 from tests.gate.twins import JOURNAL
 from tests.support.clock import read_journal
 from tests.support.make import spawn_of
-from tests.support.wait_model import Seen, WaitModel
+from tests.support.wait_model import Seen, Wait, WaitModel
 
 WIDE = Limits(session_concurrency=1_000, tenant_concurrency=1_000)
 TENANT = "ä 1"
@@ -52,6 +52,7 @@ ACTIONS = {
     "adopt": 1,
     "pass_time": 2,
     "lose_everything": 1,
+    "hold_late": 1,
     "recheck": 1,
 }
 actions = st.sampled_from([name for name, weight in ACTIONS.items() for _ in range(weight)])
@@ -71,6 +72,9 @@ class WaitMachine(RuleBasedStateMachine):
         self.rows: dict[str, Instance] = {}
         #: claims that were made, by instance; locks that were given: id, claim, name, token
         self.claims: dict[str, list[str]] = {}
+        #: what Redis held when it was last looked at, and whether that is now
+        self._found: observe.Dump = {}
+        self._is_fresh = False
         self.given: list[tuple[str, str, str, int]] = []
 
     @initialize(victim=st.sampled_from(["closer", "closer", "youngest", "lowest_priority"]))
@@ -105,7 +109,8 @@ class WaitMachine(RuleBasedStateMachine):
         self._begin_wait("reply")
 
     def _repeat_wait(self) -> None:
-        one = self._pick("suspended")
+        over = [one for one, wait in self.model.waits.items() if wait.needs is None]
+        one = self._draw(st.sampled_from(sorted(over))) if over else self._pick("suspended")
         wait = self.model.waits.get(one)
         claim = wait.claim if wait else self._old_claim(one)
         self._call_wait(one, claim, sorted(wait.targets if wait else ()), 1, "ended")
@@ -160,11 +165,11 @@ class WaitMachine(RuleBasedStateMachine):
 
     def _ask_again(self) -> None:
         """The waiter looks, or the reply of a holder was lost."""
-        waiting = [(one, wait.claim) for one, wait in self.model.waits.items()]
-        holding = [(lock.holder, lock.claim) for lock in self.model.locks.values()]
-        known = sorted({*waiting, *holding}) or [(self._pick(), "r:0")]
-        one, claim = self._draw(st.sampled_from(known))
-        self._ask(one, claim, self._draw(st.sampled_from(LOCKS)))
+        waits = self.model.waits.items()
+        waiting = [(one, wait.claim, lock) for one, wait in waits for lock in _locks_of(wait)]
+        known = sorted(waiting) * 3 or [(self._pick(), "r:0", LOCKS[0])]
+        known += [(lock.holder, lock.claim, LOCKS[0]) for lock in self.model.locks.values()]
+        self._ask(*self._draw(st.sampled_from(known)))
 
     def _ask(self, one: str, claim: str, lock: str) -> None:
         attempt = self._attempt(one)
@@ -186,6 +191,9 @@ class WaitMachine(RuleBasedStateMachine):
         past = [given[:3] for given in self.given]
         if held or past:
             one, claim, lock = self._draw(st.sampled_from(held or past))
+            fault = self._draw(st.sampled_from(["none"] * 6 + ["claim", "id"]))
+            claim = "r:none" if fault == "claim" else claim
+            one = self._pick() if fault == "id" else one
             self._act(
                 lambda: self.gate.free_lock(self.rows[one], claim, lock),
                 lambda _: self.model.free_lock(id=one, claim=claim, lock=lock),
@@ -194,14 +202,18 @@ class WaitMachine(RuleBasedStateMachine):
     def _hold_lock(self) -> None:
         """A holder, of now or before, says so."""
         if self.given:
-            one, claim, lock, token = self._draw(st.sampled_from(self.given))
-            attempt = self._attempt(one)
-            self._act(
-                lambda: self.gate.hold_locks([(self.rows[one], attempt, claim, lock, token)]),
-                lambda _: self.model.hold_lock(
-                    id=one, attempt=attempt, claim=claim, lock=lock, token=token
-                ),
-            )
+            recent = self._draw(st.booleans(), "recent")
+            given = self._draw(st.sampled_from(self.given[-1:] if recent else self.given))
+            self._hold(*given)
+
+    def _hold(self, one: str, claim: str, lock: str, token: int) -> None:
+        attempt = self._attempt(one)
+        self._act(
+            lambda: self.gate.hold_locks([(self.rows[one], attempt, claim, lock, token)]),
+            lambda _: self.model.hold_lock(
+                id=one, attempt=attempt, claim=claim, lock=lock, token=token
+            ),
+        )
 
     # --- what else happens to an instance -------------------------------------------------
 
@@ -277,7 +289,7 @@ class WaitMachine(RuleBasedStateMachine):
             for one, item in self.model.items.items()
             if item.place in STATES and not item.stop
         }
-        gate = self.gate
+        gate, self._found = self.gate, {}
         gate.redis.flushall()
         gate.clock.set(self.model.now)
         gate.begin_rebuild("again", 60.0)
@@ -288,6 +300,17 @@ class WaitMachine(RuleBasedStateMachine):
         gate.heartbeat("worker", "default", 1_000, [])
         self.model.forget_all(places)
 
+    def _hold_late(self) -> None:
+        """After a loss, a holder waits for one that waits for its lock, and only then says so."""
+        held = [given for given in self.given if given[0] in self.model.items]
+        if held:
+            holder, claim, lock, token = held[-1]
+            self._lose_everything()
+            for waiter in sorted(self.model.items.keys() - {holder})[:1]:
+                self._ask(waiter, self._new_claim(waiter), lock)
+                self._call_wait(holder, self._new_claim(holder), [waiter], 1, "ended")
+                self._hold(holder, claim, lock, token)
+
     # --- the end --------------------------------------------------------------------------
 
     def teardown(self) -> None:
@@ -296,8 +319,8 @@ class WaitMachine(RuleBasedStateMachine):
             self.gate.release(one, self.model.items[one].attempt)
             self.model.release(one)
             self._compare()
-        left = {name for name in _found(self.gate) if not name.startswith(key(GATE, "lock_token"))}
-        assert left <= {key(GATE, "locks_closed"), key(GATE, "lock_sequence")}
+        counters = {key(GATE, name) for name in ("lock_token", "lock_sequence", "locks_closed")}
+        assert set(_ours(self._found)) <= counters
 
     # --- helpers --------------------------------------------------------------------------
 
@@ -305,11 +328,12 @@ class WaitMachine(RuleBasedStateMachine):
         """Do it, and let the model say whether that was right."""
         self.gate.take_calls()
         _take_woken(self.gate)
-        before = _failures(self.gate)
+        before = _failures(self._found)
         result = do()
         [call, *_] = self.gate.take_calls()
         note(f"{call.name}{call.values} -> {call.reply}")
-        after = _failures(self.gate)
+        self._found, self._is_fresh = observe.dump(self.gate.redis), True
+        after = _failures(self._found)
         failed = {one: words for one, words in after.items() if before.get(one) != words}
         self.model.woken = []
         reply = call.reply if isinstance(call.reply, list) else []
@@ -322,12 +346,14 @@ class WaitMachine(RuleBasedStateMachine):
 
     def _compare(self) -> None:
         self.gate.take_calls()
-        found, wanted = _found(self.gate), _expected(self.model)
-        different = observe.differences(found, wanted)
+        if not self._is_fresh:
+            self._found = observe.dump(self.gate.redis)
+        self._is_fresh = False
+        different = observe.differences(_ours(self._found), _expected(self.model))
         assert not different, different
         for one, item in self.model.items.items():
-            glance = self.gate.glance(one)
-            assert (glance.place, glance.attempt) == (item.place, item.attempt), one
+            known = cast(dict[str, str], self._found[key(GATE, "instance", one)])
+            assert (known["place"], int(known["attempt"])) == (item.place, item.attempt), one
         # Only what a late holder brought back may be stuck, until somebody looks again.
         assert self.model.unchecked or not self.model.stuck()
 
@@ -363,9 +389,15 @@ _OURS = (
 )
 
 
-def _found(gate: TracedGate) -> observe.Dump:
+def _locks_of(wait: Wait) -> list[str]:
+    """The locks that a wait is for; of one that is over it is not known any more."""
+    if wait.kind != "lock":
+        return []
+    return [lock for lock in LOCKS if any(node.endswith(lock) for node in wait.targets)] or [*LOCKS]
+
+
+def _ours(dump: observe.Dump) -> observe.Dump:
     prefixes = tuple(key(GATE, name) for name in _OURS)
-    dump = observe.dump(gate.redis)
     return {name: value for name, value in dump.items() if name.startswith(prefixes)}
 
 
@@ -378,12 +410,12 @@ def _take_woken(gate: TracedGate) -> list[str]:
     return [name.removeprefix(prefix) for name in told if name.startswith(prefix)]
 
 
-def _failures(gate: TracedGate) -> dict[str, tuple[str, ...]]:
+def _failures(dump: observe.Dump) -> dict[str, tuple[str, ...]]:
     """The circle of each wait that has failed."""
     prefix = key(GATE, "wait")
     return {
         name.removeprefix(prefix): tuple(str(value["cycle"]).split("\x1f")[1:])
-        for name, value in _found(gate).items()
+        for name, value in dump.items()
         if name.startswith(prefix) and isinstance(value, dict) and "cycle" in value
     }
 

@@ -138,3 +138,23 @@ def note(ledger: str, line: str) -> None:
     """Append one line, in one write, so that processes do not mix theirs."""
     with Path(ledger).open("ab", buffering=0) as file:
         file.write(f"{line}\n".encode())
+
+
+@agent("wait-for", retry=RetryPolicy.never())
+def wait_for(ctx: Context, book: str) -> Any:
+    """Waits for the instance whose id somebody writes into a file."""
+    while not Path(book).exists() or not Path(book).read_text():
+        ctx.check()
+        time.sleep(0.005)
+    return ctx.wait(ctx.handle(Path(book).read_text()))
+
+
+@agent("hold-lock", retry=RetryPolicy.never())
+def hold_lock(ctx: Context, name: str, ledger: str, until: str) -> int:
+    """Holds a lock, having written its id and token, until the file `until` exists."""
+    with ctx.lock(name) as lock:
+        note(ledger, f"{ctx.id} {lock.token}")
+        while not Path(until).exists():
+            ctx.check()
+            time.sleep(0.005)
+        return lock.token

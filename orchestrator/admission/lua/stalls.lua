@@ -22,13 +22,15 @@ end
 for _, id in ipairs(redis.call('ZRANGE', key.blocked, 0, tonumber(budget) - 1)) do
   local entry = load(id) -- its place takes it from here when it goes
   local everywhere = redis.call('ZCARD', key.backlog)
-  local of_tenant = redis.call('ZCARD', key.backlog_tenant .. entry.tenant)
+  local of_tenant = redis.call('SCARD', key.backlog_tenant .. entry.tenant)
   local function add(scope, name, waiting, free, limit, used)
     look(scope, name, id, free, limit, used, waiting)
   end
-  add('session', entry.tenant .. '/' .. entry.session, of_tenant,
+  local of_session = redis.call('SCARD', key.backlog_session .. tree_of(entry.tenant, entry.session))
+  add('session', entry.tenant .. '/' .. entry.session, of_session,
       session_room(entry.tenant, entry.session))
   add('tenant', entry.tenant, of_tenant, tenant_room(entry.tenant))
+  add('agent', entry.agent, everywhere, agent_room(entry.agent))
   add('pool', entry.pool, everywhere, pool_room(entry.pool))
   add('workers', entry.pool, everywhere, worker_room(entry.pool))
   add('global', '', everywhere, global_room())

@@ -21,7 +21,6 @@ local function holder()
 end
 
 local by, under, token = holder()
-if by == id and under == claim then return {'held', token} end
 -- A claim begins with the run that makes it; what an earlier run of this instance held is free.
 local function run_of(text) return string.match(text, '^[^:]*') end
 if by == id and run_of(under) ~= run_of(claim) then free_lock(node, id) end
