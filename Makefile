@@ -22,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test lint check bench lock clean
+.PHONY: help setup demo tour dev test lint check bench lock clean
 
 help:  ## Show this list
 	@echo "Targets:"
@@ -33,6 +33,9 @@ setup: $(STAMP)  ## Build .venv from the lock file (nothing to do when it is cur
 
 demo: $(STAMP)  ## Audit a real code base with a tree of agents (SOURCE=path for another one)
 	@$(BIN)/orchestrator demo $(if $(SOURCE),--source "$(SOURCE)")
+
+tour: $(STAMP)  ## Prove six things that are promised, each with what it shows
+	@$(BIN)/orchestrator demo --tour
 
 dev: $(STAMP)  ## Run the whole stack until Ctrl-C
 	@$(BIN)/orchestrator dev

@@ -30,9 +30,10 @@ from orchestrator.domain.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from orchestrator.domain.explanation import Constraint, Explanation
 from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
 from orchestrator.domain.lifecycle import Reason, State
-from orchestrator.domain.limits import LimitChange, Limits, LimitState
+from orchestrator.domain.limits import LimitChange, LimitForecast, Limits, LimitState
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.queue import QueueRow, QueueState
 from orchestrator.domain.resource import BreakerPolicy, Resource
@@ -51,9 +52,11 @@ __all__ = [
     "Call",
     "CallRefused",
     "ConfigurationError",
+    "Constraint",
     "Context",
     "DeadlockDetected",
     "Event",
+    "Explanation",
     "GateUnavailable",
     "Handle",
     "Instance",
@@ -61,6 +64,7 @@ __all__ = [
     "InvalidRequest",
     "InvalidSpawn",
     "LimitChange",
+    "LimitForecast",
     "LimitState",
     "Limits",
     "Lock",

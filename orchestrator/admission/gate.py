@@ -13,6 +13,7 @@ from orchestrator.admission.accounts import budget_text
 from orchestrator.admission.budgets import BudgetCalls
 from orchestrator.admission.calls import CallGate
 from orchestrator.admission.credits import CreditCalls
+from orchestrator.admission.explaining import ExplainCalls
 from orchestrator.admission.limits import DEALT, LimitCalls, part
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
 from orchestrator.admission.waiting import WaitCalls
@@ -22,7 +23,7 @@ from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Verdict
 
 
-class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls):
+class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCalls):
     """All decisions about limits, taken by Lua scripts in Redis."""
 
     #: which shard is dealt the first of what a worker has free

@@ -22,7 +22,7 @@ class Bounds:
     def own(self, scope: Scope) -> float | None:
         """What is said of this very scope; None: nothing."""
         value = self.fields.get(limit_field(scope))
-        return None if value is None else float(value)
+        return float(value) if value else None
 
     def of(self, scope: Scope) -> float | None:
         """What holds for a scope: its own, else the default of its kind; None: no bound."""

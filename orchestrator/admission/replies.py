@@ -42,9 +42,9 @@ class Glance:
 
 def to_verdict(reply: list[str]) -> Verdict:
     """The answer of `lua/check_in.lua`."""
-    decision, refusal, scope, limit, current, retry_after_ms, *budget = reply
-    if budget:
-        return _of_budget(scope, float(limit), float(current), retry_after_ms, *budget)
+    decision, refusal, scope, limit, current, retry_after_ms, *rest = reply
+    if refusal == Refusal.BUDGET_EXCEEDED:
+        return _of_budget(scope, float(limit), float(current), retry_after_ms, *rest)
     return Verdict(
         Decision(decision),
         Refusal(refusal) if refusal else None,
@@ -52,6 +52,7 @@ def to_verdict(reply: list[str]) -> Verdict:
         int(limit) if limit else None,
         int(current) if current else None,
         float(retry_after_ms) / 1000 if retry_after_ms else None,
+        holders=tuple(rest),
     )
 
 

@@ -64,6 +64,26 @@ def unset(scope: Scope, as_json: AsJSON = False) -> None:
     output.as_json(change.to_dict()) if as_json else _changed(change)
 
 
+# See `set`.
+@limits_app.command("what-if", context_settings={"ignore_unknown_options": True})
+def what_if(
+    scope: Scope,
+    value: Annotated[str, typer.Argument(help="How many.")],
+    as_json: AsJSON = False,
+) -> None:
+    """Say what setting a limit would do now, and do nothing."""
+    with Orchestrator.from_settings() as orchestrator:
+        found = orchestrator.what_if(scope, value)
+    if as_json:
+        output.as_json(found.to_dict())
+        return
+    now = _number(found.in_force) or "no bound"
+    output.line(f"{found.scope}: {now} -> {_number(found.value)}; {found.used} in use.")
+    output.line(f"Of {found.waiting} that wait for it, {found.would_start} would start at once.")
+    if found.would_drain:
+        output.line(f"{found.would_drain} would have to end before anybody new starts.")
+
+
 def queue(
     most: Annotated[int, typer.Option("--limit", help="At most so many rows a table.", min=1)] = 20,
     as_json: AsJSON = False,

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import typer
 
-from orchestrator.cli import agents, breakers, budget, deadlocks, doctor, limits, output, processes
+from orchestrator.cli import (
+    agents,
+    breakers,
+    budget,
+    deadlocks,
+    doctor,
+    explain,
+    limits,
+    output,
+    processes,
+)
 from orchestrator.domain.errors import (
     OrchestratorError,
     SpawnRefused,
@@ -29,6 +39,7 @@ limits.add_to(app)
 budget.add_to(app)
 breakers.add_to(app)
 deadlocks.add_to(app)
+explain.add_to(app)
 doctor.add_to(app)
 
 #: What the command exits with when it is not 0; also in docs/reference/cli.md. Usage errors

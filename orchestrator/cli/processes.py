@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -100,33 +102,64 @@ def demo(
         Path | None, typer.Option(help="The code base to audit (default: Celery's own).")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("demo-report"),
+    tour: Annotated[bool, typer.Option("--tour", help="Six proofs instead of an audit.")] = False,
     as_json: AsJSON = False,
 ) -> None:
     """Audit a real code base with a tree of agents, on a stack of its own."""
-    try:
+    _tour(as_json=as_json) if tour else _audit(source, out, as_json=as_json)
+
+
+def _audit(source: Path | None, out: Path, *, as_json: bool) -> None:
+    with _of_the_repository():
         from examples.audit.run import NothingToAudit, run_audit
+
+    with _demo_stack("examples.audit.agents", flower=True) as orchestrator:
+        try:
+            console = None if as_json else output.out
+            summary = run_audit(orchestrator, source or _celery(), out, console)
+        except NothingToAudit as error:
+            raise InvalidRequest("NOTHING_TO_AUDIT", str(error)) from None
+    if as_json:
+        output.as_json(summary.to_dict())
+    if not summary.ok:
+        raise typer.Exit(1)
+
+
+def _tour(*, as_json: bool) -> None:
+    with _of_the_repository():
+        from examples.tour.run import run_tour
+
+    with _demo_stack("examples.tour.agents", flower=False) as orchestrator:
+        outcomes = run_tour(orchestrator, None if as_json else output.out)
+    if as_json:
+        output.as_json([outcome.to_dict() for outcome in outcomes])
+    if not all(outcome.holds for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _of_the_repository() -> Iterator[None]:
+    try:
+        yield
     except ModuleNotFoundError:
         raise ConfigurationError(
             "The demo is part of the repository, not of the installed package: run `make demo` in "
             "a clone of it."
         ) from None
+
+
+@contextmanager
+def _demo_stack(agents: str, *, flower: bool) -> Iterator[Orchestrator]:
+    """A stack of the demo's own and a connection to it."""
     settings = Settings.load()
     # Two processes, so that agents that compute do so on two cores.
-    options = _stack_options(settings, ("examples.audit.agents",), 2, 8, flower=True)
+    options = _stack_options(settings, (agents,), 2, 8, flower=flower)
     with Stack(options, _tell) as stack:
         located = settings.model_copy(
             update={"redis_url": stack.redis_url, "database_url": stack.database_url}
         )
         with Orchestrator.from_settings(located) as orchestrator:
-            try:
-                console = None if as_json else output.out
-                summary = run_audit(orchestrator, source or _celery(), out, console)
-            except NothingToAudit as error:
-                raise InvalidRequest("NOTHING_TO_AUDIT", str(error)) from None
-    if as_json:
-        output.as_json(summary.to_dict())
-    if not summary.ok:
-        raise typer.Exit(1)
+            yield orchestrator
 
 
 def _celery() -> Path:

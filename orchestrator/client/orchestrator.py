@@ -17,15 +17,26 @@ from orchestrator.config.settings import Settings
 from orchestrator.domain.budget import Budget, BudgetState
 from orchestrator.domain.call import Amounts, Breaker
 from orchestrator.domain.errors import InstanceNotFound, InvalidRequest
+from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.ids import is_id, parse_id
 from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
 from orchestrator.domain.lifecycle import STORED, State
-from orchestrator.domain.limits import LimitChange, LimitState
+from orchestrator.domain.limits import LimitChange, LimitForecast, LimitState
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.queue import QueueState
 from orchestrator.domain.resource import Resource
 from orchestrator.domain.waits import Stall
-from orchestrator.engine import budgets, cancel, limits, resources, spawn, survey, wait
+from orchestrator.engine import (
+    budgets,
+    cancel,
+    explain,
+    limits,
+    resources,
+    spawn,
+    survey,
+    wait,
+    what_if,
+)
 from orchestrator.engine.call import Wish
 from orchestrator.engine.deps import Deps
 from orchestrator.store.rows import to_trees
@@ -259,6 +270,17 @@ class Orchestrator:
     def unset_limit(self, scope: str, *, set_by: str = "") -> LimitChange:
         """Take back what was set, so that the settings hold again."""
         return limits.unset_limit(self._deps, scope, set_by)
+
+    def what_if(self, scope: str, value: float | str) -> LimitForecast:
+        """What `set_limit` would do now to those who run and wait. Raises `InvalidRequest`."""
+        return what_if.what_if(self._deps, scope, value)
+
+    def explain(self, instance_id: str) -> Explanation:
+        """Why an instance is not running: what holds it up, who holds that, when it may start.
+
+        Raises `InstanceNotFound`.
+        """
+        return explain.explain(self._deps, parse_id(instance_id))
 
     def queue(self) -> QueueState:
         """What waits and runs now, by pool, line, tenant and session."""

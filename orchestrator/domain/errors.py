@@ -23,6 +23,7 @@ and what to do about it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.domain.waits import WaitNode, chain_of
@@ -54,7 +55,8 @@ class SpawnRefused(OrchestratorError):
     """A spawn was not accepted. Nothing of it is left anywhere.
 
     `limit` and `current` are the bound that was met and how much of it is in use, where the
-    code names a limit. `retry_after` is a number of seconds, or None when no waiting helps.
+    code names a limit, `scope` of what (`session`, `tenant`, ...) and `holders` the ids of up to
+    ten instances that hold it. `retry_after` is a number of seconds, or None when no waiting helps.
     """
 
     def __init__(
@@ -65,8 +67,12 @@ class SpawnRefused(OrchestratorError):
         limit: float | None = None,
         current: float | None = None,
         retry_after: float | None = None,
+        scope: str = "",
+        holders: Sequence[str] = (),
     ) -> None:
         super().__init__(code, message)
+        self.scope = scope
+        self.holders = tuple(holders)
         self.limit = limit
         self.current = current
         self.retry_after = retry_after
@@ -81,6 +87,8 @@ class SpawnRefused(OrchestratorError):
             "limit": self.limit,
             "current": self.current,
             "retry_after": self.retry_after,
+            "scope": self.scope,
+            "holders": list(self.holders),
         }
 
 

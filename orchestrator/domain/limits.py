@@ -118,3 +118,25 @@ class LimitChange:
     def to_dict(self) -> dict[str, Any]:
         """The change as JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class LimitForecast:
+    """What a change of a limit would do to those who run and wait now."""
+
+    scope: str
+    #: what holds now, and what was asked about
+    in_force: float | None
+    value: float
+    #: how much is in use; of a default, by the one that uses most
+    used: int
+    #: how many wait that it is about
+    waiting: int
+    #: how many more of all that wait would start at once
+    would_start: int
+    #: how many run beyond it: so many have to end before anybody new starts
+    would_drain: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The forecast as JSON."""
+        return asdict(self)

@@ -46,6 +46,8 @@ class Verdict:
     budget: str = ""
     #: how much was asked of it
     asked: float | None = None
+    #: ids of some who hold what is lacking
+    holders: tuple[str, ...] = ()
 
     def to_error(self) -> SpawnRefused:
         """The refusal as the exception that callers meet."""
@@ -59,6 +61,8 @@ class Verdict:
             limit=self.limit,
             current=self.current,
             retry_after=self.retry_after,
+            scope=self.scope,
+            holders=self.holders,
         )
 
 

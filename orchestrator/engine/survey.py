@@ -98,12 +98,12 @@ def _used(scope: Scope, counts: Counts) -> tuple[int | None, str | None]:
 def _count(deps: Deps) -> Counts:
     counts: Counts = {}
     for crowd in deps.gate.survey():
-        for scope in _scopes(crowd):
+        for scope in scopes_of(crowd):
             counts.setdefault(scope, Counter())[COLUMNS[crowd.place]] += crowd.count
     return counts
 
 
-def _scopes(crowd: Crowd) -> Iterator[Scope]:
+def scopes_of(crowd: Crowd) -> Iterator[Scope]:
     """What a crowd counts towards. A line is the agent in its pool."""
     yield Scope("global")
     yield Scope("pool", crowd.pool)

@@ -288,3 +288,17 @@ def test_deadlocks_tell_of_slots_that_only_wait(command: Command, deps: Deps) ->
     [stall] = value(command, "deadlocks")["stalls"]
     assert (stall["scope"], stall["limit"], stall["holder"]) == ("workers", 1, first)
     assert "All 1 slots of workers default are held" in text(command, "deadlocks")
+
+
+def test_explain(command: Command, deps: Deps) -> None:
+    deps.gate.heartbeat("w", "default", 1, [])
+    holder = spawn(deps, SpawnRequest("add", {"a": 1}, session="[/s]"))
+    waiting = spawn(deps, SpawnRequest("add", {"a": 1}, session="[/s]"))
+    found = value(command, "explain", waiting)
+    assert [one["kind"] for one in found["constraints"]] == ["workers"]
+    assert found["constraints"][0]["holders"] == [holder]
+    assert (found["position"], found["expected_start"]) == (1, None)
+    plain = text(command, "explain", waiting)
+    for word in (waiting, holder, "is queued", "1 of 1", "cannot be said"):
+        assert word in plain
+    assert "is dispatched" in text(command, "explain", holder)

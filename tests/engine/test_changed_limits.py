@@ -18,6 +18,7 @@ from orchestrator.domain.errors import SpawnRefused, StoreUnavailable
 from orchestrator.domain.limits import Limits, LimitState
 from orchestrator.engine import limits, rebuild, survey
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.what_if import what_if
 from tests.engine.bench import Bench
 
 
@@ -199,3 +200,25 @@ def test_postgresql_away_changes_nothing(bench: Bench, wide: Settings) -> None:
         limits.set_limit(other, "tenant", 5)
     bootstrap.close(other)
     assert bench.deps.gate.bounds() == before
+
+
+def test_what_a_change_would_do_is_what_it_does(bench: Bench) -> None:
+    limits.set_limit(bench.deps, "tenant", 2)
+    ids = [bench.spawn(session=f"s{number % 3}") for number in range(8)]
+    for value, scope in ((5, "tenant"), (1, "tenant:default"), (7, "tenant:default")):
+        before = bench.places(*ids).count("dispatched")
+        told = what_if(bench.deps, scope, value)
+        assert bench.places(*ids).count("dispatched") == before
+        assert (told.used, told.waiting) == (before, 8 - before)
+        limits.set_limit(bench.deps, scope, value)
+        assert told.would_start == bench.places(*ids).count("dispatched") - before
+        assert told.would_drain == max(0, before - value)
+
+
+def test_what_workers_offer_bounds_what_a_change_would_do(bench: Bench) -> None:
+    bench.offer(3)
+    limits.set_limit(bench.deps, "session:default/s", 1)
+    for _ in range(6):
+        bench.spawn(session="s")
+    assert what_if(bench.deps, "session:default/s", 6).would_start == 2
+    assert what_if(bench.deps, "session", 6).would_start == 0

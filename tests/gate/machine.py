@@ -14,7 +14,7 @@ from orchestrator.domain.instance import NewInstance, Parent
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.priority import Priority
-from tests.gate import observe
+from tests.gate import explained, observe
 from tests.gate.rows import in_seconds, milliseconds_until, parent_of, row_of
 from tests.gate.traced import GATE, TracedGate
 from tests.gate.twins import Twins
@@ -286,6 +286,8 @@ class GateMachine(RuleBasedStateMachine):
         """Questions change nothing."""
         self.twins.act(self.gate.glance, self._pick().id)
         self.twins.act(self.gate.unknown, [*self.news, "stranger"])
+        for one in [*self.news, "stranger"]:
+            explained.check(self.twins.model, one, self.twins.act(self.gate.explain, one))
 
     # --- the end --------------------------------------------------------------------------
 

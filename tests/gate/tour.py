@@ -51,6 +51,7 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "due_budgets": lambda gate: gate.due_budgets(10, 30.0),
     "end_budget": lambda gate: gate.end_budget(DUE),
     "end_wait": lambda gate: gate.end_wait(ROW, "run:1"),
+    "explain": lambda gate: gate.explain(NEW.id),
     "finish_rebuild": lambda gate: gate.finish_rebuild("token"),
     "follow": lambda gate: gate.follow_many([NEW, CHILD]),
     "force_breaker": lambda gate: gate.force_breaker("llm", None, "open"),

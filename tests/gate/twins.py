@@ -73,7 +73,7 @@ class Twins:
 
     def _compare_call(self, call: Call, told: list[Told]) -> None:
         model = self.model
-        if call.name in ("begin_rebuild", "hold_rebuild", "finish_rebuild"):
+        if call.name in ("begin_rebuild", "hold_rebuild", "finish_rebuild", "explain"):
             return
         model.told = []
         model.allowance = sum(one.kind in ("message", "granted") for one in told)

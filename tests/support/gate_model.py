@@ -216,7 +216,8 @@ class GateModel:
             return _verdict("admitted")
         full = full or ("queue", 0, 0)
         if on_limit == "refuse" and delay_ms <= 0:
-            return self._refuse("CONCURRENT_LIMIT", *full, self._slot_wait(item.agent, full[2]))
+            refusal = self._refuse("CONCURRENT_LIMIT", *full, self._slot_wait(item.agent, full[2]))
+            return refusal + self.holders(full[0], item)
         for scope, around in (("global", ""), ("tenant", item.tenant), ("session", item.tree)):
             limit, queued = self.config[f"{scope}_queue"], self._backlog(scope, around)
             if queued >= limit:
@@ -511,6 +512,13 @@ class GateModel:
     def _may_spawn(self, parent: str, attempt: int) -> bool:
         known = self.items.get(parent)
         return known is not None and not known.stop and known.attempt == attempt
+
+    def holders(self, scope: str, item: Item) -> list[str]:
+        """Who holds the slots of a scope around an instance."""
+        around = item.scope(scope) if scope != "queue" else None
+        held = [one for one in self.items.values() if one.holds and one.scope(scope) == around]
+        in_order = (lambda one: (one.until, one.id)) if scope == "global" else (lambda one: one.id)
+        return [one.id for one in sorted(held, key=in_order)]
 
     def _refuse(self, code: str, *rest: object) -> list[str]:
         self.refusals[code] += 1

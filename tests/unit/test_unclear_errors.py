@@ -77,13 +77,18 @@ def test_only_what_may_pass_by_itself_is_retryable(error: OrchestratorError) -> 
 
 
 def test_a_refusal_tells_its_numbers() -> None:
-    assert SpawnRefused("QUEUE_FULL", "words", limit=3, current=4, retry_after=1.5).to_dict() == {
+    error = SpawnRefused(
+        "QUEUE_FULL", "words", limit=3, current=4, retry_after=1.5, scope="tenant", holders=["a"]
+    )
+    assert error.to_dict() == {
         "code": "QUEUE_FULL",
         "message": "words",
         "retryable": True,
         "limit": 3,
         "current": 4,
         "retry_after": 1.5,
+        "scope": "tenant",
+        "holders": ["a"],
     }
 
 

@@ -5,8 +5,9 @@
 --            refused: nothing is left behind but the count of the refusal.
 -- KEYS    gate
 -- ARGV    id session tenant pool agent priority depth parent parent_attempt on_limit budget delay_ms
--- REPLY   decision refusal scope limit current retry_after_ms [account asked]
--- USES    now ready config entry limits room flow line refresh slots park expire drain pump budget
+-- REPLY   decision refusal scope limit current retry_after_ms [account asked] [holder...]
+-- USES    now ready config entry limits room flow line refresh slots park expire drain holders pump
+-- USES    budget
 local function refuse(code, scope, limit, current, retry_after_ms, ...)
   redis.call('HINCRBY', key.refusals, code, 1)
   return {'refused', code, scope, tostring(limit), tostring(current), tostring(retry_after_ms),
@@ -65,7 +66,7 @@ end
 if on_limit == 'refuse' and not later then
   if held_ms then return refuse('BREAKER_OPEN', 'breaker', '', '', held_ms) end
   return refuse('CONCURRENT_LIMIT', scope or 'queue', limit or 0, used or 0,
-                slot_wait(agent, used or 0))
+                slot_wait(agent, used or 0), unpack(holders_of(scope, entry, 10)))
 end
 
 local bounds = {

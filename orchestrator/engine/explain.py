@@ -1,0 +1,216 @@
+"""explain: why an instance is not running, who holds what it needs, and when it may start.
+
+Looks only. The gate answers in one script, so what it says is true of one moment; PostgreSQL is
+asked for the row, and for what the gate does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from orchestrator.admission.explaining import (
+    FullScope,
+    Line,
+    Pace,
+    Situation,
+    Target,
+    Waits,
+)
+from orchestrator.domain.errors import InstanceNotFound
+from orchestrator.domain.explanation import Constraint, Explanation
+from orchestrator.domain.forecast import ahead_of
+from orchestrator.domain.instance import Instance
+from orchestrator.domain.lifecycle import State
+from orchestrator.domain.scope import Scope
+from orchestrator.engine.deps import Deps
+
+
+def explain(deps: Deps, instance_id: str) -> Explanation:
+    """Why an instance is where it is; raises `InstanceNotFound`."""
+    row = deps.store.get(instance_id)
+    if row is None:
+        raise InstanceNotFound(instance_id)
+    if row.state.is_terminal:
+        return _plain(row, f"It has {_ENDED[row.state]}{_because(row)}.")
+    found = deps.gate.explain(instance_id)
+    if row.state is State.RUNNING:
+        return _plain(row, f"It runs, as attempt {row.attempt}, on {row.worker}.")
+    if row.state is State.WAITING:
+        return _waiting(deps, row, found)
+    if found is None:
+        return _plain(
+            row, "It is recorded, but the gate does not know it yet; within a minute it will."
+        )
+    return _OF_PLACE.get(found.place, _of_any_place)(row, found)
+
+
+_ENDED = {State.COMPLETED: "completed", State.FAILED: "failed", State.CANCELLED: "been cancelled"}
+
+
+def _plain(row: Instance, summary: str) -> Explanation:
+    return Explanation(row.id, row.agent, row.state, row.reason, summary)
+
+
+def _because(row: Instance) -> str:
+    return f": {row.reason}" if row.reason else ""
+
+
+# --- waiting for others ---------------------------------------------------------------------
+
+
+def _waiting(deps: Deps, row: Instance, found: Situation | None) -> Explanation:
+    waits = found.waits if found else None
+    if waits is None:
+        summary, constraints = _children(deps, row)
+    else:
+        constraints = tuple(_target(one) for one in waits.targets)
+        summary = _wait_summary(waits)
+    return Explanation(row.id, row.agent, row.state, row.reason, summary, constraints)
+
+
+def _wait_summary(waits: Waits) -> str:
+    first = waits.targets[0]
+    if first.is_lock:
+        who = f"which {first.holder} holds" if first.holder else "which nobody holds any more"
+        return f"It waits for the lock {first.name}, {who}, and holds no slot meanwhile."
+    if waits.count == 1:
+        return f"It waits for instance {first.name} to end, and holds no slot meanwhile."
+    left = f"{waits.needs} of {waits.count} instances"
+    return f"It waits for {left} to end, and holds no slot meanwhile."
+
+
+def _target(one: Target) -> Constraint:
+    if one.is_lock:
+        return Constraint("lock", one.name, holders=(one.holder,) if one.holder else ())
+    return Constraint("instance", one.name, holders=(one.name,))
+
+
+def _children(deps: Deps, row: Instance) -> tuple[str, tuple[Constraint, ...]]:
+    """What PostgreSQL knows of a wait that the gate has forgotten: children that go on."""
+    live = [
+        one.id
+        for one in deps.store.subtree(row.id)
+        if one.parent_id == row.id and not one.state.is_terminal
+    ]
+    summary = f"It waits; {len(live)} of its children have not ended."
+    return summary, tuple(Constraint("instance", one, holders=(one,)) for one in live[:10])
+
+
+# --- in the gate ----------------------------------------------------------------------------
+
+
+def _dispatched(row: Instance, found: Situation) -> Explanation:
+    return Explanation(
+        row.id,
+        row.agent,
+        State.DISPATCHED,
+        row.reason,
+        f"It has a slot and was handed out; a worker of the pool {row.pool} is about to begin it.",
+        (Constraint("begin", row.pool, until=_time(found.until)),),
+    )
+
+
+def _delayed(row: Instance, found: Situation) -> Explanation:
+    due = _time(found.until)
+    assert due is not None
+    return Explanation(
+        row.id,
+        row.agent,
+        row.state,
+        row.reason,
+        f"It is not to start before {due:%Y-%m-%d %H:%M:%S} UTC{_because(row)}.",
+        (Constraint("delay", until=due),),
+        expected_start=due,
+    )
+
+
+def _queued(row: Instance, found: Situation) -> Explanation:
+    assert found.line is not None
+    line = found.line
+    constraints = tuple(_constraint(row, one) for one in found.full)
+    ahead = min(ahead_of(line.mine, line.before_in_flow, line.others), line.backlog - 1)
+    seconds = _seconds_until_start(found, line, found.pace, ahead)
+    start = None if seconds is None else datetime.fromtimestamp(found.now + seconds, UTC)
+    return Explanation(
+        row.id,
+        row.agent,
+        row.state,
+        row.reason,
+        _summary(constraints, ahead),
+        constraints,
+        position_in_flow=line.before_in_flow + 1,
+        flow_length=line.flow_length,
+        position=ahead + 1,
+        waiting=line.backlog,
+        expected_start=start,
+    )
+
+
+def _of_any_place(row: Instance, found: Situation) -> Explanation:
+    return _plain(row, f"The gate has it as {found.place}; within seconds it goes on from there.")
+
+
+_OF_PLACE = {
+    "queued": _queued,
+    "delayed": _delayed,
+    "dispatched": _dispatched,
+    "admitted": _dispatched,
+}
+
+
+def _constraint(row: Instance, full: FullScope) -> Constraint:
+    names = {
+        "session": str(Scope("session", row.session, row.tenant)).partition(":")[2],
+        "tenant": row.tenant,
+        "agent": row.agent,
+        "pool": row.pool,
+        "workers": row.pool,
+    }
+    return Constraint(full.scope, names.get(full.scope, ""), full.limit, full.used, full.holders)
+
+
+def _summary(constraints: tuple[Constraint, ...], ahead: int) -> str:
+    if not constraints:
+        return f"Nothing but its turn holds it up: about {ahead} start before it."
+    first = constraints[0]
+    if first.kind == "workers" and not first.limit:
+        return f"No live worker offers a slot to the pool {first.name}."
+    whose = _SCOPES[first.kind].format(first.name)
+    if not first.limit:
+        return f"The limit of {whose} is 0: it is paused."
+    return f"{first.used} of {first.limit:g} slots of {whose} are in use."
+
+
+_SCOPES = {
+    "session": "the session {}",
+    "tenant": "the tenant {}",
+    "agent": "the agent {}",
+    "pool": "the pool {}",
+    "global": "the whole gate",
+    "workers": "the live workers of the pool {}",
+}
+
+
+def _seconds_until_start(
+    found: Situation, line: Line, pace: Pace | None, ahead: int
+) -> float | None:
+    """None where nothing has moved lately, or where a bound is 0."""
+    if pace is None or any(not one.limit for one in found.full):
+        return None
+    return max(_estimates(found, line, pace, ahead), default=None)
+
+
+def _estimates(found: Situation, line: Line, pace: Pace, ahead: int) -> Iterator[float]:
+    """What each thing that may hold it up lets one expect."""
+    if pace.drained:
+        yield (ahead + 1) * pace.window / pace.drained
+    if pace.mean is not None:
+        for one in found.full:
+            turns = line.before_in_flow + 1 if one.scope == "session" else ahead + 1
+            # Of so many slots, one is free after this share of the time each is held.
+            yield turns * pace.mean / one.limit
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
