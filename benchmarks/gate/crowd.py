@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 import redis
 
 from benchmarks.gate import calls
-from benchmarks.gate.ground import Ground, plenty, spawn_of
+from benchmarks.gate.ground import Ground, connect, plenty, spawn_of
 from benchmarks.gate.meter import metered
 from benchmarks.gate.rehearsal import Commands, Rehearsal
 from benchmarks.samples import Samples
@@ -97,7 +97,7 @@ def _run(
 
 def send(url: str, token: str, commands: Commands) -> tuple[float, float]:
     """A client, in a process of its own: when it began and ended, by the machine's clock."""
-    with redis.Redis.from_url(url, socket_timeout=_PATIENCE) as client:
+    with connect(url) as client:
         wire = Wire(client)
         client.rpush(f"here:{token}", "here")
         _wait(client, f"go:{token}")

@@ -76,17 +76,22 @@ def ground(plan: GatePlan) -> Iterator[Ground]:
     with (
         tempfile.TemporaryDirectory(prefix="orchestrator-bench-", dir=real_disk()) as name,
         EmbeddedServers(Path(name), durable=True, database=False) as servers,
-        redis.Redis.from_url(servers.redis_url, socket_timeout=60.0) as client,
+        connect(servers.redis_url) as client,
     ):
         # It would be rewritten at some moment between two rounds.
         client.config_set("auto-aof-rewrite-percentage", 0)
         yield Ground(plan, servers.redis_url, client)
 
 
+def connect(url: str) -> redis.Redis:
+    """A client of redis-py with more patience than the longest wait of a benchmark."""
+    return redis.Redis.from_url(url, socket_timeout=120.0)
+
+
 def plenty(**fields: int) -> Limits:
     """Limits that are checked and never met, but for these."""
     names = ("session_concurrency", "tenant_concurrency", "pool_concurrency", "global_concurrency")
-    queues = ("tenant_queue", "global_queue")
+    queues = ("session_queue", "tenant_queue", "global_queue")
     return Limits(**dict.fromkeys((*names, *queues), PLENTY) | fields)
 
 

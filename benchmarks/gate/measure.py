@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.facts import redis_server
-from benchmarks.gate import calls, crowd, peers, queues, rivals, verbs, waits
+from benchmarks.gate import calls, crowd, fairness, peers, queues, rivals, verbs, waits
 from benchmarks.gate.ground import Ground, ground, plenty
 from benchmarks.gate.plan import GatePlan
 from benchmarks.samples import Samples
@@ -32,5 +32,7 @@ def run(place: Ground, samples: Samples, say: Say) -> None:
     crowd.measure(place, samples)
     say("measuring the fair queue")
     queues.measure(place, samples)
+    say("measuring fairness")
+    fairness.measure(place, samples)
     say("measuring the wait graph")
     waits.measure(place, samples)

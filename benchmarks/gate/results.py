@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.gate import wait_results
+from benchmarks.gate import queue_results, wait_results
 from benchmarks.samples import Samples, ratio
 from benchmarks.tables import PING, Aim, Line, Table, percentiles, timings
 
@@ -36,8 +36,8 @@ def tables(samples: Samples) -> list[Table]:
     """What was measured of the gate; nothing when nothing was."""
     if "gate.ping" not in samples:
         return []
-    found = [_verbs(samples), _rivals(samples), _crowd(samples), _queues(samples)]
-    return found + wait_results.tables(samples)
+    found = [_verbs(samples), _rivals(samples), _crowd(samples)]
+    return found + queue_results.tables(samples) + wait_results.tables(samples)
 
 
 def aims(samples: Samples) -> list[Aim]:
@@ -60,7 +60,7 @@ def aims(samples: Samples) -> list[Aim]:
             times = ratio(samples[f"gate.chain.{chain}"], samples[f"gate.{ours}"])
             what = f"{ours.replace('_', '-')}, against a chain of libraries"
             found.append(Aim(what, times, 3.0, "x as fast", is_least=True))
-    return found + _queue_aims(samples) + wait_results.aims(samples)
+    return found + queue_results.aims(samples) + wait_results.aims(samples)
 
 
 def _verbs(samples: Samples) -> Table:
@@ -113,52 +113,3 @@ def _crowd(samples: Samples) -> Table:
             )
     columns = ("per second", "script us", "processor us", "beside")
     return Table("The server at its limit, several clients", columns, tuple(rows))
-
-
-def _queues(samples: Samples) -> Table:
-    rows = []
-    for name, series in samples.items():
-        verb, _, size = name.removeprefix("gate.").partition(".")
-        if verb in ("enqueue", "dequeue"):
-            waiting, flows = map(int, size.split("."))
-            base = f"gate.{verb}.{_base(samples)}.server"
-            script = samples.figure(f"{name}.server")
-            rows.append(
-                (
-                    f"{verb}: {waiting:,} wait in {flows:,} flows",
-                    *percentiles(series),
-                    f"{script:.1f}",
-                    f"{script / samples.figure(base):.2f} x 1,000 waiting",
-                )
-            )
-    columns = ("p50 ms", "p95 ms", "p99 ms", "script us", "beside")
-    return Table("The fair queue", columns, tuple(rows))
-
-
-def _queue_aims(samples: Samples) -> list[Aim]:
-    """Coming and going together, of the longest queue beside one of 1,000."""
-    sizes = _sizes(samples)
-    base = _base(samples)
-    waiting, flows = max(map(_numbers, sizes))
-    longest = f"{waiting}.{flows}"
-    times = _cost(samples, longest) / _cost(samples, base)
-    return [Aim(f"queue of {waiting:,}, cost beside one of 1,000", times, 1.5, "x")]
-
-
-def _cost(samples: Samples, size: str) -> float:
-    return sum(samples.figure(f"gate.{verb}.{size}.server") for verb in ("enqueue", "dequeue"))
-
-
-def _sizes(samples: Samples) -> list[str]:
-    prefix = "gate.enqueue."
-    return [name.removeprefix(prefix) for name, _ in samples.items() if name.startswith(prefix)]
-
-
-def _base(samples: Samples) -> str:
-    """The queue of 1,000 that the others are compared with."""
-    return next(size for size in _sizes(samples) if _numbers(size)[0] == 1_000)
-
-
-def _numbers(size: str) -> tuple[int, int]:
-    waiting, flows = map(int, size.split("."))
-    return waiting, flows

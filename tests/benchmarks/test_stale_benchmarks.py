@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-import redis
 from rich.console import Console
 
-from benchmarks.gate.ground import Ground
+from benchmarks.gate.ground import Ground, connect
 from benchmarks.gate.measure import run
 from benchmarks.gate.plan import TINY
 from benchmarks.report import Report
@@ -20,7 +19,7 @@ from benchmarks.samples import Samples
 @pytest.fixture
 def place(redis_url: str) -> Iterator[Ground]:
     """The tests' server as the benchmark's."""
-    with redis.Redis.from_url(redis_url) as client:
+    with connect(redis_url) as client:
         yield Ground(TINY, redis_url, client)
 
 
