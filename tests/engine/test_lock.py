@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 
 
 class Holders:
-    """Agents `hold` that hold a lock until they are let go on, and say what they see."""
+    """Agents `keep-lock` that hold a lock until they are let go on, and say what they see."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -31,7 +31,7 @@ class Holders:
         self.locks: dict[str, Lock] = {}
         self.order: list[str] = []
         self.threads: list[threading.Thread] = []
-        bench.agent("hold-lock", self._hold, retry=RetryPolicy.never())
+        bench.agent("keep-lock", self._hold, retry=RetryPolicy.never())
 
     def _hold(self, ctx: Context, lock: str) -> list[Any]:
         with ctx.lock(lock) as held:
@@ -43,7 +43,7 @@ class Holders:
 
     def start(self, lock: str = "repo:main", **options: Any) -> str:
         """One that holds the lock, or waits for it, when this returns."""
-        one = self.bench.spawn("hold-lock", {"lock": lock}, **options)
+        one = self.bench.spawn("keep-lock", {"lock": lock}, **options)
         self.go_on[one] = threading.Event()
         self.threads.append(threading.Thread(target=self.bench.execute, args=(one,)))
         self.threads[-1].start()
