@@ -64,44 +64,49 @@ local function needs_all(node)
   return needs == redis.call('SCARD', key.targets .. node)
 end
 
--- All that `id` waits for, near and far: what each node needs and waits for, who waits for each,
--- and the nodes that wait for nothing. nil if they are too many.
-local function closure_of(id, needs, targets, budget, freed)
-  local all = {needs = {[id] = needs}, targets = {[id] = targets}, waiters = {}, idle = {}}
-  local found, at = {id}, 1
-  while found[at] do
-    for _, target in ipairs(all.targets[found[at]]) do
-      if not all.waiters[target] then
-        all.waiters[target] = {}
-        if target ~= id then
-          local wants, list = wants_of(target, freed)
-          if wants then
-            all.needs[target], all.targets[target] = wants, list
-            found[#found + 1] = target
-          else
-            all.idle[#all.idle + 1] = target
-          end
-        end
-        budget = budget - 1
-        if budget < 0 then return nil end
-      end
-      table.insert(all.waiters[target], found[at])
-    end
-    at = at + 1
-  end
-  return all
-end
-
--- Take away whoever can end; those whose `needs` stay above 0 never will.
-local function reduce(all)
-  local free, at = all.idle, 1
+-- Take away `node`, which can end, and whoever can end then; those whose `needs` stay above 0 never
+-- will.
+local function let_end(node, all)
+  local free, at = {node}, 1
   while free[at] do
+    all.ended[free[at]] = true
     for _, waiter in ipairs(all.waiters[free[at]] or {}) do
       all.needs[waiter] = all.needs[waiter] - 1
       if all.needs[waiter] == 0 then free[#free + 1] = waiter end
     end
     at = at + 1
   end
+end
+
+-- What `id` waits for, near and far: what each node still needs and waits for, without those that
+-- can end. It goes deep first and ends as soon as `id` itself can end: where one of many is enough,
+-- the way to the first that waits for nothing is all there is to see. nil if there are too many.
+local function reduced_closure_of(id, needs, targets, budget, freed)
+  local all = {needs = {[id] = needs}, targets = {[id] = targets}, waiters = {}, ended = {}}
+  local open = {id}
+  while #open > 0 do
+    local node = table.remove(open)
+    for _, target in ipairs(all.ended[node] and {} or all.targets[node]) do
+      if not all.waiters[target] then
+        all.waiters[target] = {}
+        if target ~= id then
+          local wants, list = wants_of(target, freed)
+          all.needs[target], all.targets[target] = wants, list
+          if wants then open[#open + 1] = target else all.ended[target] = true end
+        end
+        budget = budget - 1
+        if budget < 0 then return nil end
+      end
+      if all.ended[target] then
+        all.needs[node] = all.needs[node] - 1
+        if all.needs[node] == 0 then let_end(node, all) end
+        if all.needs[id] <= 0 then return all end
+      else
+        table.insert(all.waiters[target], node)
+      end
+    end
+  end
+  return all
 end
 
 -- The shortest chain of stuck nodes from `id` to `id`; nil when `id` only waits for others'.
@@ -125,7 +130,18 @@ local function stuck_chain(id, all)
   return nil
 end
 
+-- Whether enough of few targets wait for nothing, as children do that have just been spawned. This
+-- spares the search through those who wait for `id`, who may be many.
+local function are_idle(id, needs, targets, freed)
+  if #targets > 10 then return false end
+  for _, target in ipairs(targets) do
+    if target ~= id and not wants_of(target, freed) then needs = needs - 1 end
+  end
+  return needs <= 0
+end
+
 local function find_cycle(id, needs, targets, budget, freed)
+  if are_idle(id, needs, targets, freed) then return nil end
   local is_target, is_certain = {}, needs == #targets
   for _, target in ipairs(targets) do is_target[target] = true end
   local chain, too_many = search_backward(id, is_target, budget, freed)
@@ -135,9 +151,8 @@ local function find_cycle(id, needs, targets, budget, freed)
     table.insert(chain, 1, id)
     return chain
   end
-  local all = closure_of(id, needs, targets, budget, freed)
+  local all = reduced_closure_of(id, needs, targets, budget, freed)
   if not all then return nil, true end
-  reduce(all)
   if all.needs[id] <= 0 then return nil end
   return stuck_chain(id, all)
 end
