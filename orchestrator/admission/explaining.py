@@ -24,6 +24,15 @@ class FullScope:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """A resource whose breaker is open."""
+
+    resource: str
+    #: when it may be tried again, in seconds since the epoch
+    until: float
+
+
+@dataclass(frozen=True)
 class Line:
     """Where an instance stands among those who wait. Counts from 0."""
 
@@ -79,6 +88,8 @@ class Situation:
     since: float | None
     until: float | None
     full: tuple[FullScope, ...]
+    #: resources of its agent that nobody may call now
+    stopped: tuple[Stopped, ...]
     line: Line | None
     pace: Pace | None
     waits: Waits | None
@@ -95,7 +106,7 @@ class ExplainCalls(ScriptCaller):
 
 
 def _to_situation(reply: Sequence[Any]) -> Situation:
-    (now, place, attempt, since, until), full, line, flows, pace, waits = reply
+    (now, place, attempt, since, until), full, stopped, line, flows, pace, waits = reply
     return Situation(
         place=place,
         attempt=int(attempt),
@@ -106,6 +117,7 @@ def _to_situation(reply: Sequence[Any]) -> Situation:
             FullScope(scope, float(limit), int(float(used)), tuple(holders))
             for scope, limit, used, holders in full
         ),
+        stopped=tuple(Stopped(name, float(again) / 1000) for name, again in stopped),
         line=_to_line(line, flows) if line else None,
         pace=_to_pace(*pace) if pace else None,
         waits=_to_waits(waits) if waits else None,

@@ -128,7 +128,8 @@ def _delayed(row: Instance, found: Situation) -> Explanation:
 def _queued(row: Instance, found: Situation) -> Explanation:
     assert found.line is not None
     line = found.line
-    constraints = tuple(_constraint(row, one) for one in found.full)
+    stopped = (Constraint("breaker", one.resource, until=_time(one.until)) for one in found.stopped)
+    constraints = (*(_constraint(row, one) for one in found.full), *stopped)
     ahead = min(ahead_of(line.mine, line.before_in_flow, line.others), line.backlog - 1)
     seconds = _seconds_until_start(found, line, found.pace, ahead)
     start = None if seconds is None else datetime.fromtimestamp(found.now + seconds, UTC)
@@ -174,6 +175,11 @@ def _summary(constraints: tuple[Constraint, ...], ahead: int) -> str:
     if not constraints:
         return f"Nothing but its turn holds it up: about {ahead} start before it."
     first = constraints[0]
+    if first.kind == "breaker":
+        return (
+            f"The breaker of the resource {first.name} is open until {first.until:%H:%M:%S} UTC; "
+            "instances that need it wait, and lose no attempt."
+        )
     if first.kind == "workers" and not first.limit:
         return f"No live worker offers a slot to the pool {first.name}."
     whose = _SCOPES[first.kind].format(first.name)

@@ -19,6 +19,7 @@ from orchestrator.domain.retry import RetryPolicy
 from orchestrator.engine import call as calls
 from orchestrator.engine import rebuild, resources
 from orchestrator.engine.call import Wish
+from orchestrator.engine.explain import explain
 from orchestrator.engine.running import StopReason
 from tests.engine.bench import Bench
 from tests.support.waiting import wait_until
@@ -326,6 +327,16 @@ class TestInLine:
             bench.spawn("needy", on_limit="refuse")
         assert caught.value.code == "BREAKER_OPEN"
         assert 25 < (caught.value.retry_after or 0) <= 33
+
+    @pytest.mark.usefixtures("down")
+    def test_whoever_asks_is_told_which_breaker_is_open(self, bench: Bench) -> None:
+        found = explain(bench.deps, bench.spawn("needy"))
+        [constraint] = found.constraints
+        assert (constraint.kind, constraint.name) == ("breaker", "llm")
+        assert constraint.until is not None
+        assert "llm" in found.summary
+        free = explain(bench.deps, bench.spawn("free"))
+        assert "breaker" not in {one.kind for one in free.constraints}
 
     @pytest.mark.usefixtures("down")
     def test_the_time_at_which_the_breaker_is_half_open_wakes_them(self, bench: Bench) -> None:

@@ -21,6 +21,7 @@ def check(model: GateModel, instance_id: str, found: Situation | None) -> None:
         return
     assert found.until is None
     assert found.full == tuple(_full(model, item))
+    assert found.stopped == ()
     assert found.line is not None
     _check_line(model, item, found.line)
 

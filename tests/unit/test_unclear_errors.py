@@ -13,6 +13,7 @@ from orchestrator.domain import errors
 from orchestrator.domain.errors import (
     AgentCancelled,
     AgentFailed,
+    CallRefused,
     ConfigurationError,
     DeadlockDetected,
     GateUnavailable,
@@ -35,6 +36,7 @@ ONE_OF_EACH: list[OrchestratorError] = [
     SpawnRefused("QUEUE_FULL", "words", limit=3, current=3, retry_after=1.5),
     InvalidSpawn("NOT_JSON", "words"),
     InvalidRequest("INVALID_ID", "words"),
+    CallRefused("RATE_LIMITED", "words", resource="llm", retry_after=1.5),
     InstanceNotFound("an-id"),
     AgentFailed("an-id", "add", "AGENT_ERROR", {"type": "ValueError", "message": "no"}),
     AgentCancelled("an-id", "add", "PARENT_ENDED"),
@@ -71,7 +73,7 @@ def test_an_error_is_its_message_and_its_json(error: OrchestratorError) -> None:
 @each
 def test_only_what_may_pass_by_itself_is_retryable(error: OrchestratorError) -> None:
     passes = isinstance(error, Unavailable | ResultPending | DeadlockDetected) or (
-        isinstance(error, SpawnRefused) and error.retry_after is not None
+        isinstance(error, SpawnRefused | CallRefused) and error.retry_after is not None
     )
     assert error.retryable is passes
 
@@ -108,6 +110,10 @@ def test_a_failure_names_its_cause() -> None:
 
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"refusal": Refusal.MAX_DEPTH_EXCEEDED, "limit": 5, "current": 6}, "depth 6; at most 5"),
+    (
+        {"refusal": Refusal.BREAKER_OPEN, "scope": "breaker", "retry_after": 30.0},
+        "breaker.*30 s",
+    ),
     (
         {
             "refusal": Refusal.CONCURRENT_LIMIT,

@@ -3,15 +3,16 @@
 -- Guarantee  nothing changes. What is answered is so at this moment, all of it.
 -- KEYS    gate
 -- ARGV    id most_holders most_flows
--- REPLY   where constraints line flows pace waits, each a list; empty where it does not apply:
+-- REPLY   where constraints stopped line flows pace waits, each a list; empty where it does not apply:
 --         where: now place attempt since until
 --         constraints: (scope limit used (holder...))...
+--         stopped: (resource until)..., those whose breaker is open
 --         line: tenant session is_open rank length more_urgent as_urgent backlog + shares
 --         flows: (tenant session more_urgent as_urgent + shares)...
 --         shares: session_weight tenant_weight session_score tenant_score
 --         pace: drained window_ms mean_ms
 --         waits: needs count (target holder)...
--- USES    now ready config entry limits room flow line holders drain nodes
+-- USES    now ready config entry limits room flow line breaker holders drain nodes
 local SPAN = 2 ^ 44
 most_holders, most_flows = tonumber(most_holders), tonumber(most_flows)
 local entry = load(id)
@@ -42,6 +43,15 @@ local function constraints()
   check('pool', pool_room(entry.pool))
   check('global', global_room())
   check('workers', worker_room(entry.pool))
+  return found
+end
+
+local function stopped()
+  local found = {}
+  for resource in resources_of(entry.line) do
+    local allowed, again_at = breaker_allows(resource)
+    if not allowed then found[#found + 1] = {resource, text(again_at)} end
+  end
   return found
 end
 
@@ -107,6 +117,6 @@ local function waits()
 end
 
 if entry.place == 'queued' then
-  return {where(), constraints(), place_in_line(), other_flows(), pace(), waits()}
+  return {where(), constraints(), stopped(), place_in_line(), other_flows(), pace(), waits()}
 end
-return {where(), {}, {}, {}, {}, waits()}
+return {where(), {}, {}, {}, {}, {}, waits()}
