@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Decision
-from tests.gate.traced import TracedGate
+from tests.gate.traced import LEASE, TracedGate
 from tests.support.make import spawn_of
 
 LIMITS = Limits()
@@ -60,3 +60,14 @@ def test_who_must_not_wait_is_refused_there_too(gate: TracedGate) -> None:
     verdict = gate.check_in(spawn_of(id="newcomer", session="s"), "refuse")
     assert (verdict.refusal, verdict.scope) == ("CONCURRENT_LIMIT", "queue")
     assert verdict.retry_after is not None
+
+
+def test_when_the_worker_that_offered_room_has_gone(gate: TracedGate) -> None:
+    # Given room that one worker offers, and nobody in line
+    assert _spawn(gate, "first", "s") == "dispatched"
+    gate.release("first", 1)
+    # When that worker has not been heard of for longer than a lease
+    gate.clock.advance(LEASE + 1)
+    # Then a newcomer has to wait
+    newcomer = spawn_of(id="newcomer", session="new")
+    assert gate.check_in(newcomer, "queue").decision is Decision.QUEUED

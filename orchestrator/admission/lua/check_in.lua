@@ -14,9 +14,37 @@ local function refuse(code, scope, limit, current, retry_after_ms, ...)
           ...}
 end
 
-local held = load(id)
-if held and held.place == 'admitted' then return {'admitted', '', '', '', '', ''} end
-if held then return {'queued', '', '', '', '', ''} end
+local place = redis.call('HGET', key.instance .. id, 'place')
+if place then return {place == 'admitted' and place or 'queued', '', '', '', '', ''} end
+
+local entry = {place = 'admitted', attempt = 0, session = session, tenant = tenant, pool = pool,
+               agent = agent, priority = tonumber(priority)}
+local function parent_runs()
+  if parent == '' then return true end
+  local v = redis.call('HMGET', key.instance .. parent, 'attempt', 'stop')
+  return tonumber(v[1]) == tonumber(parent_attempt) and (v[2] or '') == ''
+end
+
+local function is_due(set)
+  return redis.call('ZCOUNT', set, '-inf', now) > 0
+end
+
+-- The common way, short because it makes few functions: nobody waits, no budget is near, nothing
+-- has run out, no resource is declared, and there is room.
+if budget == '' and tonumber(delay_ms) <= 0 and tonumber(depth) <= config.max_depth
+    and redis.call('EXISTS', key.ready .. pool, key.tenant_lines .. tenant,
+                   key.account .. session_account(tenant, session)) == 0
+    and (parent == '' or redis.call('HEXISTS', key.account_of, parent) == 0)
+    and not (is_due(key.leases) or is_due(key.reserved) or is_due(key.suspended)
+             or is_due(key.workers))
+    and parent_runs() then
+  read_overrides(entry)
+  if (override('resources:' .. agent) or '') == '' and not full_scope(entry) then
+    create(id, entry)
+    take_slot(id, entry, config.lease_ms)
+    return {'admitted', '', '', '', '', ''}
+  end
+end
 
 -- What an ended lease frees belongs to those who wait, also when this spawn is refused.
 if expire(4) > 0 then pump(4) end
@@ -24,15 +52,7 @@ if expire(4) > 0 then pump(4) end
 if tonumber(depth) > config.max_depth then
   return refuse('MAX_DEPTH_EXCEEDED', 'depth', config.max_depth, depth, '')
 end
-if parent ~= '' then
-  local known = load(parent)
-  if not known or known.stop ~= '' or known.attempt ~= tonumber(parent_attempt) then
-    return refuse('PARENT_ENDED', 'parent', '', '', '')
-  end
-end
-
-local entry = {place = 'admitted', attempt = 0, session = session, tenant = tenant, pool = pool,
-               agent = agent, priority = tonumber(priority)}
+if not parent_runs() then return refuse('PARENT_ENDED', 'parent', '', '', '') end
 read_overrides(entry)
 
 local plan = budget_plan(entry, depth, parent, budget)
