@@ -239,3 +239,20 @@ def test_a_kind_that_gets_a_limit_while_it_waits_holds_up_nobody_else(gate: Trac
             stage.turn()
         assert sum(new.agent == "slow" for new in stage.running) <= 2
     assert not gate.backlog()
+
+
+@pytest.mark.parametrize("weights", [(1, 1, 1), (1, 2, 4)])
+def test_each_tenant_has_its_share_whatever_line_it_waits_in(
+    gate: TracedGate, weights: tuple[int, int, int]
+) -> None:
+    """One calls a resource and has a line for itself; two wait in the line of all others."""
+    gate.declare_needs("caller", ["llm"])
+    shares = {f"weight:tenant:{name}": weight for name, weight in zip("abc", weights, strict=True)}
+    stage = Stage(gate, **shares)
+    for tenant, agent in (("a", "caller"), ("b", "work"), ("c", "work")):
+        stage.wait(tenant, "s", 700, agent=agent)
+    for _ in range(50):
+        stage.turn()  # until it is known how long each kind takes
+    turns = Counter(stage.turn().tenant for _ in range(700))
+    for tenant, weight in zip("abc", weights, strict=True):
+        assert abs(turns[tenant] - 700 * weight / sum(weights)) <= 2

@@ -611,24 +611,31 @@ class GateModel:
             is_new = new is not None and new in waiting and getattr(new, kind) == name
             shares.stand(name, classes.get(name), is_new)
 
-    def _estimate(self, item: Item) -> float:
+    def _typical(self, item: Item) -> float:
         unit = self.config["fair_unit"]
         if unit == "starts":
             return 1000.0
-        if item.cost is not None:
-            return item.cost * (1 if unit == "tokens" else 1000)
         kind = "tokens" if unit == "tokens" else "time"
         return self.means.get(f"{kind}:{item.agent}", 1000.0)
+
+    def _estimate(self, item: Item) -> float:
+        unit, mean = self.config["fair_unit"], self._typical(item)
+        if unit == "starts" or item.cost is None:
+            return mean
+        declared = item.cost * (1 if unit == "tokens" else 1000)
+        return max(mean / 4, min(mean * 4, declared))
 
     def _charge(self, item: Item) -> float:
         assert item.class_ is not None
         cost, tenants = self._estimate(item), self.tenants[item.line]
         of_session = cost / self._weight("session", item.tree)
         self.sessions[item.line, item.tenant].charge(item.class_, item.session, of_session)
-        tenants.charge(item.class_, item.tenant, cost / self._weight("tenant", item.tenant))
+        weight = self._weight("tenant", item.tenant)
+        tenants.charge(item.class_, item.tenant, cost / weight)
         tenants.served[item.class_, item.tenant] = self.now
         self.line_time = max(self.line_time, self.line_tags[item.line])
-        self.line_tags[item.line] = self.line_time + 1000
+        share = self._typical(item) / weight / len(tenants.ready)
+        self.line_tags[item.line] = self.line_time + share
         return cost
 
     def _weight(self, kind: str, name: str) -> float:

@@ -1,18 +1,26 @@
 -- USES now config limits share refresh
 -- cost: what an instance takes, in thousandths of a start, milliseconds of slot time, or tokens.
--- estimate: before it runs: as declared, else as its kind took on average.
+-- typical: what its kind took on average.
+-- estimate: before it runs: as declared, within FAR times of what is typical. A declaration that is
+-- wrong is put right when the slot is given back; until then it must not move its tenant far.
 -- settle: after it has held a slot: measure it, and put the tags that were charged right.
 local function average(field, used)
   local mean = tonumber(redis.call('HGET', key.means, field)) or used
   redis.call('HSET', key.means, field, string.format('%.17g', mean + (used - mean) / 8))
 end
 
-local function estimate(entry)
+local FAR = 4
+
+local function typical(entry)
   if config.fair_unit == 'starts' then return 1000 end
-  local in_tokens = config.fair_unit == 'tokens'
-  if entry.cost then return entry.cost * (in_tokens and 1 or 1000) end
-  local field = (in_tokens and 'tokens:' or 'time:') .. entry.agent
+  local field = (config.fair_unit == 'tokens' and 'tokens:' or 'time:') .. entry.agent
   return tonumber(redis.call('HGET', key.means, field)) or 1000
+end
+
+local function estimate(entry, mean)
+  if config.fair_unit == 'starts' or not entry.cost then return mean end
+  local declared = entry.cost * (config.fair_unit == 'tokens' and 1 or 1000)
+  return math.max(mean / FAR, math.min(mean * FAR, declared))
 end
 
 local function settle(entry)

@@ -14,17 +14,20 @@ local function first_line()
   return best
 end
 
--- The tags of a line, a tenant in it and a session of that grow by what it is to cost.
+-- The tags of a line, a tenant in it and a session of that grow by what it is to cost. A line's by as
+-- much less as there are tenants in it with room: so each has its share, whatever line it waits in.
 local function charge_all(line, entry)
-  local cost = estimate(entry)
+  local mean = typical(entry)
+  local cost, weight = estimate(entry, mean), weight_of('tenant', entry.tenant)
   local name, tree = line .. ':' .. entry.tenant, tree_of(entry.tenant, entry.session)
   charge(key.shares_sessions .. name, entry.class, entry.session,
          cost / weight_of('session', tree))
   charge(key.shares_tenants .. line, entry.class, entry.tenant,
-         cost / weight_of('tenant', entry.tenant), now, 'served' .. entry.class .. entry.tenant)
+         cost / weight, now, 'served' .. entry.class .. entry.tenant)
   local found = redis.call('ZMSCORE', key.shares, line, '')
   local start = math.max(tonumber(found[1]), tonumber(found[2]) or 0)
-  redis.call('ZADD', key.shares, start + 1000, line, start, '')
+  local share = mean / weight / redis.call('ZCARD', key.tenants .. line)
+  redis.call('ZADD', key.shares, start + share, line, start, '')
   return cost
 end
 
