@@ -22,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tour dev test lint check bench lock clean
+.PHONY: help setup demo tour dev test lint check chaos bench lock clean
 
 help:  ## Show this list
 	@echo "Targets:"
@@ -51,6 +51,9 @@ lint: $(STAMP)  ## Format, lint, types, floors
 
 check: lint  ## The same, and the unit tests
 	@echo "unit tests"; $(BIN)/pytest -q $(UNIT_TESTS)
+
+chaos: $(STAMP)  ## Seed hundreds of mistakes into the gate's scripts; its models must find each (an hour)
+	@$(BIN)/python -m tests.gate.mutants
 
 bench: $(STAMP) $(PEERS)  ## Measure latency and throughput, beside bare Celery, other libraries and the floor
 	@$(BIN)/python -m benchmarks
