@@ -19,10 +19,10 @@ from tests.support.waiting import wait_until
 #: What is counted anew in an emptied Redis, and who is there to run: that workers tell themselves.
 _ANEW = (
     *("generation", "sequence", "workers", "worker", "capacity", "queue", "pools"),
-    *("shares", "means", "drained"),
+    *("shares", "means", "drained", "locks_closed"),
 )
 #: And what is only true of one stay in line, or of one holding of a slot.
-_OF_A_STAY = {"sequence", "since", "line", "class", "held_since", "charge", "spent"}
+_OF_A_STAY = {"sequence", "since", "line", "class", "held_since", "charge", "spent", "lost_at"}
 
 
 def known(bench: Bench) -> dict[str, Any]:
