@@ -198,7 +198,7 @@ def watch(gate: Gate) -> list[str]:
 
 def spawn_like(gate: Gate, one: str) -> NewInstance:
     """The spawn that the gate knows under this id; another process may have made it."""
-    fields = cast(dict[str, Any], gate.redis.hgetall(key(GATE, "instance", one)))
+    fields = cast(dict[str, Any], gate.redis.hgetall(key(gate.name, "instance", one)))
     labels = {name: fields[name] for name in ("session", "tenant", "pool", "agent")}
     return spawn_of(id=one, priority=Priority(int(fields["priority"])), **labels)
 

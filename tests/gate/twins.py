@@ -78,7 +78,7 @@ class Twins:
         model.told = []
         model.allowance = sum(one.kind in ("message", "granted") for one in told)
         reply = getattr(model, call.name)(**call.values)
-        assert _plain(call) == reply, f"{call.name} answered {call.reply}, not {reply}"
+        assert plain_reply(call) == reply, f"{call.name} answered {call.reply}, not {reply}"
         assert told == model.told, f"{call.name} told {told}, not {model.told}"
         if not call.more and call.name not in ("configure", "adopt"):
             owed = model.owed()
@@ -97,7 +97,7 @@ class Twins:
                 assert used <= max(earlier, limit), f"{name} holds {used}"
 
 
-def _plain(call: Call) -> Any:
+def plain_reply(call: Call) -> Any:
     """A reply as the model gives it: what a heartbeat doubts has no order."""
     if call.name != "heartbeat":
         return call.reply
