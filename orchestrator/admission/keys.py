@@ -120,7 +120,7 @@ KEYS: dict[str, str] = {
     "refusals": ":refusals",
     # string <job>:<period>: taken when a round of housekeeping has begun
     "rounds": ":rounds:",
-    # hash <resource>: what is declared of a resource; `*` stands for those nobody declared
+    # string <resource>: what is declared of a resource, packed; `*` is for those nobody declared
     "resource": ":resource:",
     # hash <scope>: what is left in each bucket, and at which time that was so. A scope is a
     # resource, or a resource and a tenant where each tenant has limits of its own
@@ -135,7 +135,7 @@ KEYS: dict[str, str] = {
     "closed": ":closed",
     # set: scopes that have been called
     "scopes": ":scopes",
-    # hash <id>: one call: state, scope, what it has taken; kept a while after its end
+    # string <id>: one call, packed: state, what it has taken; kept a while after its end
     "call": ":call:",
     # zset <scope>, id -> expiry: the calls under way, and those of them that are probes
     "calls": ":calls:",

@@ -41,6 +41,9 @@ return faults
 """
 
 
+_GENERATION = "return cmsgpack.unpack(redis.call('GET', KEYS[1])).generation"
+
+
 @dataclass
 class Report:
     """What one process did and saw."""
@@ -100,7 +103,7 @@ class Participant:
 
     def _note_generation(self, caller: Caller) -> None:
         shard = self._gate.shards[0]
-        generation = int(cast(str, shard.redis.hget(shard.key("call", caller.id), "generation")))
+        generation = cast(int, shard.redis.eval(_GENERATION, 1, shard.key("call", caller.id)))
         if shard.redis.zscore(shard.key("probes", "frail"), caller.id) is not None:
             self.report.half_open.add(generation)
         self.report.told[generation] += 1

@@ -49,7 +49,7 @@ CHECKS |= dict.fromkeys(
     ],
     call_machine.check,
 )
-CHECKS["lib/breaker"] = breaker_machine.check
+CHECKS |= dict.fromkeys(["lib/breaker", "lib/judge"], breaker_machine.check)
 CHECKS |= dict.fromkeys(
     [
         *("begin_wait", "end_wait", "answer", "block", "recheck", "finish_rebuild"),

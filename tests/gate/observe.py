@@ -27,7 +27,10 @@ local found = {}
 for _, name in ipairs(redis.call('KEYS', '*')) do
   local kind = redis.call('TYPE', name).ok
   local value
-  if kind == 'string' then value = {redis.call('GET', name)}
+  if kind == 'string' then
+    local packed = string.find(name, ':call:', 1, true) or string.find(name, ':resource:', 1, true)
+    local text = redis.call('GET', name)
+    value = {packed and cjson.encode(cmsgpack.unpack(text)) or text}
   elseif kind == 'hash' then value = redis.call('HGETALL', name)
   elseif kind == 'set' then value = redis.call('SMEMBERS', name)
   elseif kind == 'zset' then value = redis.call('ZRANGE', name, 0, -1, 'WITHSCORES')

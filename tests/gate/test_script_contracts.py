@@ -17,7 +17,7 @@ from tests.gate.traced import TracedGate
 _LUA = files("orchestrator.admission").joinpath("lua")
 #: What every server puts there for scripts, and nothing that only some do.
 _GIVEN = {
-    *("redis", "cjson", "KEYS", "ARGV", "math", "string", "table"),
+    *("redis", "cjson", "cmsgpack", "KEYS", "ARGV", "math", "string", "table"),
     *("ipairs", "pairs", "tonumber", "tostring", "type", "unpack"),
 }
 #: Pieces that stand before all others: they decide, or hold what the others need.

@@ -16,28 +16,7 @@ if call.state == 'open' or call.state == 'settled' then return {'taken', '', '',
 
 local amounts = {requests = tonumber(requests), input_tokens = tonumber(input_tokens),
                  output_tokens = tonumber(output_tokens), usd = tonumber(usd)}
-
-local function refuse(code, short, wait_ms)
-  return_turn(scope, id, tenant, call)
-  wake_first(scope)
-  return {'refused', code, short, wait_ms and string.format('%.0f', wait_ms) or '', '0'}
-end
-
-for _, name in ipairs(DIMENSIONS) do
-  if policy[name .. '_capacity'] and amounts[name] > policy[name .. '_capacity'] then
-    return refuse('COST_TOO_LARGE', name)
-  end
-end
-
-local tokens, money = budget_units(amounts)
-local short_of = budget_refusal(instance, tokens, money)
-if short_of then
-  return refuse('BUDGET_EXCEEDED', short_of.quantity .. ' ' .. short_of.account)
-end
-
 local breaker = breaker_of(scope, resource, policy)
-local closed_ms = breaker_wait(breaker, scope, policy)
-if closed_ms then return refuse('BREAKER_OPEN', 'breaker', closed_ms) end
 
 -- How long the calls under way keep this one out. Nobody knows when one of them ends.
 local under_way = redis.call('ZCARD', key.calls .. scope)
@@ -55,18 +34,53 @@ local function busy_wait()
   local each_ms = levels.mean_ms > 0 and levels.mean_ms or 1000
   return math.max(1, math.ceil(each_ms / limit)), short, limit
 end
-
-local code = 'RATE_LIMITED'
 local wait_ms, short = bucket_wait(levels, policy, amounts)
 local busy_ms, busy_short, limit = busy_wait()
+
+local function take()
+  for _, bucket in ipairs(policy.buckets) do
+    levels[bucket.name] = levels[bucket.name] - amounts[bucket.name]
+  end
+  write_levels(scope, levels, policy)
+  open_call(scope, id, breaker.generation, amounts,
+            breaker.state == 'half_open' and breaker.forced == '')
+end
+
+-- The common way, short because it makes few functions: all is there, the breaker is closed,
+-- nobody waits and there is no budget.
+if wait_ms == 0 and busy_ms == 0 and call.state == '' and breaker.state == 'closed'
+    and breaker.forced == '' and redis.call('EXISTS', key.tickets .. scope) == 0
+    and redis.call('HEXISTS', key.account_of, instance) == 0 then
+  take()
+  return {'taken', '', '', '', '0'}
+end
+
+local function refuse(code, short, wait_ms)
+  return_turn(scope, id, tenant, call)
+  wake_first(scope)
+  return {'refused', code, short, wait_ms and string.format('%.0f', wait_ms) or '', '0'}
+end
+
+for _, bucket in ipairs(policy.buckets) do
+  if amounts[bucket.name] > bucket.capacity then return refuse('COST_TOO_LARGE', bucket.name) end
+end
+
+local tokens, money = budget_units(amounts)
+local short_of = budget_refusal(instance, tokens, money)
+if short_of then
+  return refuse('BUDGET_EXCEEDED', short_of.quantity .. ' ' .. short_of.account)
+end
+
+local closed_ms = breaker_wait(breaker, scope, policy)
+if closed_ms then return refuse('BREAKER_OPEN', 'breaker', closed_ms) end
+
+local code = 'RATE_LIMITED'
 if busy_ms > wait_ms then code, wait_ms, short = 'RESOURCE_BUSY', busy_ms, busy_short end
 
 -- How long each one takes who stands before another.
 local charge = 1
-for _, name in ipairs(DIMENSIONS) do
-  if levels[name] then
-    charge = math.max(charge, milliseconds_for(amounts[name], name, policy))
-  end
+for _, bucket in ipairs(policy.buckets) do
+  charge = math.max(charge, milliseconds_for(amounts[bucket.name], bucket))
 end
 
 local others = redis.call('ZCARD', key.tickets .. scope)
@@ -79,8 +93,9 @@ if may_wait ~= '1' then
   if wait_ms > 0 then return refuse(code, short, wait_ms) end
 elseif wait_ms > 0 or others > 0 then
   if call.state ~= 'waiting' then
-    call = {state = 'waiting', charge = charge, ticket = take_ticket(scope, id, tenant, charge)}
-    keep_call(id, 'state', 'waiting', 'ticket', call.ticket, 'charge', charge)
+    call = {state = 'waiting', charge = charge, ticket = take_ticket(scope, id, tenant, charge),
+            taken = {}}
+    keep_call(id, call)
   end
   redis.call('ZADD', key.ticket_ends .. scope, now + config.lease_ms, call.ticket)
   ahead = ahead_of(scope, call.ticket)
@@ -92,16 +107,11 @@ elseif wait_ms > 0 or others > 0 then
 end
 
 if call.state == 'waiting' then serve_ticket(scope, call.ticket) end
-for name in pairs(amounts) do
-  if levels[name] then levels[name] = levels[name] - amounts[name] end
-end
-write_levels(scope, levels, policy)
 if breaker.is_new then
   redis.call('ZREM', key.tripped, scope)
   save_breaker(scope, breaker)
 end
-call = {generation = breaker.generation, instance = instance, taken = amounts}
 budget_reserve(id, instance, scope, tokens, money)
-open_call(scope, id, call, breaker.state == 'half_open' and breaker.forced == '')
+take()
 wake_first(scope)
 return {'taken', '', '', '', '0'}

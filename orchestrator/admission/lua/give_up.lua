@@ -13,10 +13,10 @@ end_lease(scope, id)
 return_turn(scope, id, tenant, call)
 if call.state == 'open' then
   local levels = levels_of(scope, policy)
-  for _, name in ipairs(DIMENSIONS) do
-    if levels[name] and name ~= 'requests' then
-      levels[name] = math.min(policy[name .. '_capacity'],
-                              levels[name] + (call.taken[name] or 0))
+  for _, bucket in ipairs(policy.buckets) do
+    local name = bucket.name
+    if name ~= 'requests' then
+      levels[name] = math.min(bucket.capacity, levels[name] + (call.taken[name] or 0))
     end
   end
   write_levels(scope, levels, policy)

@@ -7,7 +7,7 @@
 -- ARGV    id resource tenant instance outcome block_ms requests input_tokens output_tokens usd
 -- ARGV    requests_left input_tokens_left output_tokens_left
 -- REPLY   started_ms ended_ms
--- USES    now ready config resource bucket breaker turn call budget_call
+-- USES    now ready config resource bucket breaker judge turn call budget_call
 local policy = policy_of(resource)
 local scope = scope_of(resource, tenant, policy)
 local call = call_of(id)
@@ -24,12 +24,13 @@ local levels = levels_of(scope, policy)
 -- An amount that is not told is what was estimated.
 local used = {requests = tonumber(requests), input_tokens = tonumber(input_tokens),
               output_tokens = tonumber(output_tokens), usd = tonumber(usd)}
-for _, name in ipairs(DIMENSIONS) do
+for _, name in ipairs(DIMENSIONS) do used[name] = used[name] or call.taken[name] or 0 end
+for _, bucket in ipairs(policy.buckets) do
+  local name = bucket.name
   local taken = call.taken[name]
-  used[name] = used[name] or taken or 0
   -- A call that the gate has forgotten was made before the buckets began empty.
-  if levels[name] and taken then
-    levels[name] = math.min(policy[name .. '_capacity'], levels[name] + taken - used[name])
+  if taken then
+    levels[name] = math.min(bucket.capacity, levels[name] + taken - used[name])
   end
 end
 local took_ms = call.started and math.max(0, now - call.started) or 0
@@ -44,11 +45,15 @@ write_levels(scope, levels, policy)
 if call.generation then
   judge(scope, breaker_of(scope, resource, policy), policy, call.generation, outcome, took_ms)
 end
-budget_settle(id, instance, budget_units(used))
 if instance ~= '' and redis.call('EXISTS', key.instance .. instance) == 1 then
   -- For the fair queue, which charges by what was really used.
   redis.call('HINCRBYFLOAT', key.instance .. instance, 'spent', used.input_tokens + used.output_tokens)
 end
 settled(id, call)
 wake_first(scope)
+-- Mostly there is no budget; all that deals with them is made only from here on.
+if redis.call('EXISTS', key.account_call .. id) == 1
+    or redis.call('HEXISTS', key.account_of, instance) == 1 then
+  budget_settle(id, instance, budget_units(used))
+end
 return times(call.started, now)

@@ -1,4 +1,4 @@
--- USES now config resource turn
+-- USES now config turn
 -- call_of: what the gate knows of a call; its state is `waiting`, `open` or `settled`, or empty.
 -- return_turn: a waiting call is not wanted any more.
 -- settled: it has ended; known for a while, so that this is not done twice.
@@ -8,23 +8,16 @@
 local OPEN_KEPT_MS, SETTLED_KEPT_MS = 3600000, 600000
 
 local function call_of(id)
-  local v = redis.call('HMGET', key.call .. id, 'state', 'ticket', 'charge', 'generation', 'started',
-                       'ended', 'instance', unpack(DIMENSIONS))
-  local call = {state = v[1] or '', ticket = v[2] or '', charge = tonumber(v[3]),
-                generation = tonumber(v[4]), started = tonumber(v[5]), ended = tonumber(v[6]),
-                instance = v[7] or '', taken = {}}
-  for i, name in ipairs(DIMENSIONS) do call.taken[name] = tonumber(v[7 + i]) end
-  return call
+  local packed = redis.call('GET', key.call .. id)
+  return packed and cmsgpack.unpack(packed) or {state = '', taken = {}}
 end
 
-local function keep_call(id, ...)
-  redis.call('HSET', key.call .. id, ...)
-  redis.call('PEXPIRE', key.call .. id, OPEN_KEPT_MS)
+local function keep_call(id, call, kept_ms)
+  redis.call('SET', key.call .. id, cmsgpack.pack(call), 'PX', kept_ms or OPEN_KEPT_MS)
 end
 
 local function settled(id, call)
-  keep_call(id, 'state', 'settled', 'started', call.started or now, 'ended', now)
-  redis.call('PEXPIRE', key.call .. id, SETTLED_KEPT_MS)
+  keep_call(id, {state = 'settled', started = call.started or now, ended = now}, SETTLED_KEPT_MS)
 end
 
 local function return_turn(scope, id, tenant, call)
@@ -38,17 +31,10 @@ local function lease(scope, id, is_probe)
   if is_probe then redis.call('ZADD', key.probes .. scope, now + config.lease_ms, id) end
 end
 
-local function open_call(scope, id, call, is_probe)
+local function open_call(scope, id, generation, taken, is_probe)
   lease(scope, id, is_probe)
   redis.call('SADD', key.scopes, scope)
-  redis.call('DEL', key.call .. id)
-  local fields = {'state', 'open', 'generation', call.generation, 'started', now,
-                  'instance', call.instance}
-  for _, name in ipairs(DIMENSIONS) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] = call.taken[name]
-  end
-  keep_call(id, unpack(fields))
+  keep_call(id, {state = 'open', generation = generation, started = now, taken = taken})
 end
 
 local function end_lease(scope, id)
