@@ -7,7 +7,7 @@
 -- ARGV    id session tenant pool agent priority depth parent parent_attempt on_limit budget delay_ms
 -- REPLY   decision refusal scope limit current retry_after_ms [account asked] [holder...]
 -- USES    now ready config entry limits room flow line refresh slots park expire drain holders pump
--- USES    budget
+-- USES    budget due
 local function refuse(code, scope, limit, current, retry_after_ms, ...)
   redis.call('HINCRBY', key.refusals, code, 1)
   return {'refused', code, scope, tostring(limit), tostring(current), tostring(retry_after_ms),
@@ -23,10 +23,6 @@ local function parent_runs()
   if parent == '' then return true end
   local v = redis.call('HMGET', key.instance .. parent, 'attempt', 'stop')
   return tonumber(v[1]) == tonumber(parent_attempt) and (v[2] or '') == ''
-end
-
-local function is_due(set)
-  return redis.call('ZCOUNT', set, '-inf', now) > 0
 end
 
 -- The common way, short because it makes few functions: nobody waits, no budget is near, nothing

@@ -3,7 +3,8 @@
 -- typical: what its kind took on average.
 -- estimate: before it runs: as declared, within FAR times of what is typical. A declaration that is
 -- wrong is put right when the slot is given back; until then it must not move its tenant far.
--- settle: after it has held a slot: measure it, and put the tags that were charged right.
+-- measure: after it has held a slot: let it count for its kind; answers what it took.
+-- settle: measure it, and put the tags that were charged right.
 local function average(field, used)
   local mean = tonumber(redis.call('HGET', key.means, field)) or used
   redis.call('HSET', key.means, field, string.format('%.17g', mean + (used - mean) / 8))
@@ -23,14 +24,19 @@ local function estimate(entry, mean)
   return math.max(mean / FAR, math.min(mean * FAR, declared))
 end
 
-local function settle(entry)
+local function measure(entry)
   local used = math.max(1, now - (entry.held_since or now))
   average('time:' .. entry.agent, used)
-  if config.fair_unit == 'starts' then return end
   if config.fair_unit == 'tokens' then
     used = math.max(1, entry.spent or 0)
     average('tokens:' .. entry.agent, used)
   end
+  return used
+end
+
+local function settle(entry)
+  local used = measure(entry)
+  if config.fair_unit == 'starts' then return end
   local more = entry.charge and used - entry.charge or 0
   if more == 0 then return end
   local line, tenant, session = entry.line, entry.tenant, entry.session

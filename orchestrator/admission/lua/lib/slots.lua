@@ -1,6 +1,7 @@
 -- USES now entry limits room cost refresh
 -- take_slot: hold the right to run until the lease ends.
--- free_slot: give it back, settle what it cost, and wake whoever was parked for want of it.
+-- give_back: hold it no more.
+-- free_slot: the same; settle what it cost, and wake whoever was parked for want of it.
 local function take_slot(id, entry, lease_ms)
   redis.call('ZADD', key.leases, now + lease_ms, id)
   redis.call('SADD', key.slots_session .. tree_of(entry.tenant, entry.session), id)
@@ -9,12 +10,16 @@ local function take_slot(id, entry, lease_ms)
   redis.call('SADD', key.slots_pool .. entry.pool, id)
 end
 
-local function free_slot(id, entry)
+local function give_back(id, entry)
   redis.call('ZREM', key.leases, id)
   redis.call('SREM', key.slots_session .. tree_of(entry.tenant, entry.session), id)
   redis.call('SREM', key.slots_tenant .. entry.tenant, id)
   redis.call('SREM', key.slots_agent .. entry.agent, id)
   redis.call('SREM', key.slots_pool .. entry.pool, id)
+end
+
+local function free_slot(id, entry)
+  give_back(id, entry)
   read_overrides(entry)
   if entry.place == 'dispatched' then settle(entry) end
 
