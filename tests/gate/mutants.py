@@ -26,6 +26,7 @@ from tests.gate import (
     breaker_machine,
     budget_machine,
     call_machine,
+    graph_machine,
     limits_machine,
     machine,
     wait_machine,
@@ -54,10 +55,18 @@ CHECKS |= dict.fromkeys(
     [
         *("begin_wait", "end_wait", "answer", "block", "recheck", "finish_rebuild"),
         *("take_lock", "free_lock", "hold_lock"),
-        *("lib/graph", "lib/locks", "lib/victim", "lib/waits"),
+        *("lib/locks", "lib/victim", "lib/waits"),
     ],
     wait_machine.check,
 )
+
+
+def _check_graph(gate: TracedGate, how: settings) -> None:
+    graph_machine.check(gate, settings(how, max_examples=300))
+    wait_machine.check(gate, how)
+
+
+CHECKS |= dict.fromkeys(["lib/graph", "lib/stuck"], _check_graph)
 CHECKS |= dict.fromkeys(
     [
         *("due_budgets", "end_budget", "load_budget"),
