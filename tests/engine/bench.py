@@ -178,7 +178,14 @@ def gate_state(deps: Deps) -> dict[str, object]:
     return {one: _value(client, one) for one in sorted(keys)}
 
 
+#: What is packed, as something that can be compared.
+_UNPACK = "return cjson.encode(cmsgpack.unpack(redis.call('GET', KEYS[1])))"
+_PACKED = (":resource:", ":call:")
+
+
 def _value(client: redis.Redis, name: str) -> object:
+    if any(mark in name for mark in _PACKED):
+        return json.loads(cast(str, client.eval(_UNPACK, 1, name)))
     read: dict[str, Callable[[], object]] = {
         "string": lambda: client.get(name),
         "hash": lambda: client.hgetall(name),
