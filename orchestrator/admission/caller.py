@@ -80,7 +80,7 @@ class ScriptCaller:
 
     def _run_everywhere(self, name: str, **values: object) -> list[Any]:
         """A script on every shard, one after the other."""
-        return [self._run_on(number, name, **values) for number in range(len(self.shards))]
+        return [self._run_on(number, name, **values) for number in range(self.size)]
 
     def _run_many(self, name: str, calls: Sequence[Mapping[str, object]]) -> list[Any]:
         """One script several times, in one round trip a shard. Each call decides by itself."""
@@ -109,8 +109,7 @@ class ScriptCaller:
 
     def _ask_everywhere(self, command: str, name: str, suffix: str = "", *more: object) -> Any:
         """The same on every shard; answers the list of replies."""
-        numbers = range(len(self.shards))
-        return [self._ask(number, command, name, suffix, *more) for number in numbers]
+        return [self._ask(number, command, name, suffix, *more) for number in range(self.size)]
 
     def _find_shard(self, values: Mapping[str, object]) -> int:
         if len(self.shards) == 1:

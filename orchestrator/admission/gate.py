@@ -92,7 +92,7 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
 
     def pump(self) -> None:
         """Hand out until there is no room or nobody waits."""
-        for number in range(len(self.shards)):
+        for number in range(self.size):
             while self._run_on(number, "pump_now", budget=64):
                 pass
 
@@ -221,6 +221,7 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
             "outbox": int(outbox),
             "aging_ms": round(aging * 1000),
             "fair_unit": fair_unit,
+            "victim": victim,
         }
         for shard in range(self.size):
             mine = fields | {
@@ -228,12 +229,12 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
                 for name in DEALT
                 if name in fields
             }
-            flat = [word for pair in mine.items() for word in pair] + ["victim", victim]
+            flat = [word for pair in mine.items() for word in pair]
             self._run_on(shard, "configure", fields=flat)
 
     def refresh_flows(self) -> None:
         """Put every flow where it belongs now, and hand out what then has room."""
-        for number in range(len(self.shards)):
+        for number in range(self.size):
             cursor, again = "0", False
             while True:
                 cursor, more = self._run_on(number, "refresh_flows", cursor=cursor, count=100)
@@ -279,8 +280,9 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
     def workers(self) -> dict[str, dict[str, int]]:
         """The live workers and what each offers to which pool."""
         offers: dict[str, Counter[str]] = defaultdict(Counter)
-        for number in range(len(self.shards)):
-            for name in self._ask(number, "zrangebyscore", "workers", "", self.now(), "+inf"):
+        now = self.now()
+        for number in range(self.size):
+            for name in self._ask(number, "zrangebyscore", "workers", "", now, "+inf"):
                 for pool, capacity in self._ask(number, "hgetall", "worker", name).items():
                     offers[name][pool] += int(capacity)
         return {name: dict(offer) for name, offer in offers.items()}
@@ -295,7 +297,7 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
 
     def backlog_pages(self, size: int) -> Iterator[list[str]]:
         """The ids that wait in line, in pages of about `size`; a page may repeat some."""
-        for number in range(len(self.shards)):
+        for number in range(self.size):
             cursor = -1
             while cursor:
                 scan = self._ask(number, "zscan", "backlog", "", max(cursor, 0), None, size)

@@ -51,7 +51,24 @@ class OrchestratorError(Exception):
         return {"code": self.code, "message": self.message, "retryable": self.retryable}
 
 
-class SpawnRefused(OrchestratorError):
+class _Refused(OrchestratorError):
+    """Somebody was told no, and from when on the answer may be another one."""
+
+    def __init__(self, code: str, message: str, *, scope: str, retry_after: float | None) -> None:
+        super().__init__(code, message)
+        self.scope = scope
+        self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:  # type: ignore[override]  # depends on the refusal here
+        """True when waiting `retry_after` seconds can change the answer."""
+        return self.retry_after is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {"scope": self.scope, "retry_after": self.retry_after}
+
+
+class SpawnRefused(_Refused):
     """A spawn was not accepted. Nothing of it is left anywhere.
 
     `limit` and `current` are the bound that was met and how much of it is in use, where the
@@ -70,24 +87,15 @@ class SpawnRefused(OrchestratorError):
         scope: str = "",
         holders: Sequence[str] = (),
     ) -> None:
-        super().__init__(code, message)
-        self.scope = scope
+        super().__init__(code, message, scope=scope, retry_after=retry_after)
         self.holders = tuple(holders)
         self.limit = limit
         self.current = current
-        self.retry_after = retry_after
-
-    @property
-    def retryable(self) -> bool:  # type: ignore[override]  # depends on the refusal here
-        """True when waiting `retry_after` seconds can change the answer."""
-        return self.retry_after is not None
 
     def to_dict(self) -> dict[str, Any]:
         return super().to_dict() | {
             "limit": self.limit,
             "current": self.current,
-            "retry_after": self.retry_after,
-            "scope": self.scope,
             "holders": list(self.holders),
         }
 
@@ -96,7 +104,7 @@ class InvalidSpawn(SpawnRefused):
     """The request is wrong in itself: unknown agent, wrong arguments, not JSON, too large."""
 
 
-class CallRefused(OrchestratorError):
+class CallRefused(_Refused):
     """A resource may not be called: a limit, its breaker, or a budget says no.
 
     `scope` names what is short. `retry_after` is a number of seconds, or None when no waiting
@@ -112,22 +120,11 @@ class CallRefused(OrchestratorError):
         scope: str = "",
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(code, message)
+        super().__init__(code, message, scope=scope, retry_after=retry_after)
         self.resource = resource
-        self.scope = scope
-        self.retry_after = retry_after
-
-    @property
-    def retryable(self) -> bool:  # type: ignore[override]  # depends on the refusal here
-        """True when waiting `retry_after` seconds can change the answer."""
-        return self.retry_after is not None
 
     def to_dict(self) -> dict[str, Any]:
-        return super().to_dict() | {
-            "resource": self.resource,
-            "scope": self.scope,
-            "retry_after": self.retry_after,
-        }
+        return super().to_dict() | {"resource": self.resource}
 
 
 class InvalidRequest(OrchestratorError):
