@@ -13,6 +13,7 @@ from orchestrator.admission.gate import Gate
 from orchestrator.domain.call import Amounts, Outcome
 from orchestrator.domain.resource import BreakerPolicy, Resource
 from tests.gate import crowd
+from tests.gate.together import wait_for_start
 
 RATE = Resource("rate", requests_per_minute=1_200, burst=0.02, breaker=None)
 FEW = Resource("few", requests_per_minute=None, concurrency=3, breaker=None)
@@ -61,8 +62,7 @@ def take_part(url: str, number: int, operations: int, skew: float) -> Report:
     """Wait for the start, call at random, and report. Runs in a process of its own."""
     crowd.turn_clocks(skew)
     with closing(crowd.connect(url)) as gate:
-        gate.redis.incr("here")
-        gate.redis.blpop(["start"], timeout=30)
+        wait_for_start(gate)
         one = Participant(gate, number)
         for _ in range(operations):
             one.call_something()

@@ -18,6 +18,7 @@ from orchestrator.domain.lifecycle import State
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.priority import Priority
 from tests.gate.rows import row_of
+from tests.gate.together import wait_for_start
 from tests.support.clock import PLAIN_MESSAGE
 from tests.support.make import spawn_of
 
@@ -88,8 +89,7 @@ def take_part(url: str, number: int, operations: int, skew: float) -> Report:
     """
     turn_clocks(skew)
     with closing(connect(url)) as gate:
-        gate.redis.incr("here")
-        gate.redis.blpop(["start"], timeout=30)
+        wait_for_start(gate)
         one = Participant(gate, number)
         for _ in range(operations):
             one.do_something()

@@ -14,6 +14,7 @@ from orchestrator.admission.scripts import Library
 from orchestrator.domain.budget import Budget
 from orchestrator.domain.call import Amounts, Outcome
 from orchestrator.domain.instance import NewInstance
+from tests.gate.together import wait_for_start
 from tests.support.clock import PLAIN_MESSAGE
 from tests.support.make import spawn_of
 
@@ -64,8 +65,7 @@ def connect(url: str) -> Gate:
 def take_part(url: str, number: int, operations: int) -> Spent:
     """Wait for the start, spend, and report. Runs in a process of its own."""
     with closing(connect(url)) as gate:
-        gate.redis.incr("here")
-        gate.redis.blpop(["start"], timeout=30)
+        wait_for_start(gate)
         one = Spender(gate, number)
         for _ in range(operations):
             one.do_something()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from multiprocessing import get_context
 from typing import cast
 
 import pytest
@@ -14,11 +12,10 @@ import pytest
 from orchestrator.admission.gate import Gate
 from orchestrator.admission.keys import key
 from tests.gate import crowd
-from tests.gate.crowd import Report
+from tests.gate.together import PROCESSES, all_at_once
 from tests.support.make import spawn_of
-from tests.support.waiting import wait_until
 
-PROCESSES, OPERATIONS = 8, 150
+OPERATIONS = 150
 RIGHT = [0.0] * PROCESSES
 WRONG = [-86_400.0, -600.0, -61.0, -5.0, 5.0, 61.0, 600.0, 86_400.0]
 
@@ -36,7 +33,8 @@ def gate(redis_url: str) -> Iterator[Gate]:
 
 @pytest.mark.parametrize("skews", [RIGHT, WRONG], ids=["right clocks", "wrong clocks"])
 def test_no_limit_is_ever_exceeded(gate: Gate, redis_url: str, skews: Sequence[float]) -> None:
-    reports = _all_at_once(gate, redis_url, skews)
+    parts = [(redis_url, number, OPERATIONS, skew) for number, skew in enumerate(skews)]
+    reports = all_at_once(crowd.take_part, parts, gate)
     # At no moment was anything wrong
     assert [fault for report in reports for fault in report.faults] == []
     # and something did happen
@@ -50,20 +48,6 @@ def test_no_limit_is_ever_exceeded(gate: Gate, redis_url: str, skews: Sequence[f
     assert Counter(read).most_common(1)[0][1] == 1
     accepted = {one for report in reports for one in report.accepted}
     assert accepted == {text.split(" ")[0] for text in read}
-
-
-def _all_at_once(gate: Gate, url: str, skews: Sequence[float]) -> list[Report]:
-    # Forked from a process that has only imported what they need: imported once, not eight times.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.gate.crowd"])
-    with ProcessPoolExecutor(PROCESSES, context) as pool:
-        futures = [
-            pool.submit(crowd.take_part, url, number, OPERATIONS, skew)
-            for number, skew in enumerate(skews)
-        ]
-        wait_until(lambda: gate.redis.get("here") == str(PROCESSES), "all are here", 60.0)
-        gate.redis.rpush("start", *range(PROCESSES))
-        return [future.result() for future in futures]
 
 
 def _finish(gate: Gate) -> list[str]:

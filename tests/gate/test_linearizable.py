@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from itertools import pairwise
-from multiprocessing import get_context
 
 import pytest
 
 from orchestrator.admission.keys import key
 from tests.gate import crowd, observe, witness
+from tests.gate.together import PROCESSES, all_at_once
 from tests.gate.traced import GATE, Call, TracedGate, probed_library
 from tests.gate.twins import JOURNAL, Twins, plain_reply
-from tests.support.waiting import wait_until
 
-PROCESSES, OPERATIONS = 8, 60
+OPERATIONS = 60
 
 
 @pytest.fixture
@@ -35,7 +33,7 @@ def twins(redis_url: str) -> Iterator[Twins]:
 
 
 def test_the_order_of_the_server_explains_every_answer(twins: Twins, redis_url: str) -> None:
-    marked, done = _all_at_once(twins.gate, redis_url)
+    marked, done = _marked_by_all(twins.gate, redis_url)
     assert min(done.values()) > PROCESSES
     found = observe.dump(twins.gate.redis, drain=True)
     order = _order(found[JOURNAL])
@@ -66,16 +64,9 @@ def _order(journal: object) -> list[tuple[str, int]]:
     return order
 
 
-def _all_at_once(gate: TracedGate, url: str) -> tuple[dict[str, Call], Counter[str]]:
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.gate.witness"])
-    with ProcessPoolExecutor(PROCESSES, context) as pool:
-        futures = [
-            pool.submit(witness.take_part, url, number, OPERATIONS) for number in range(PROCESSES)
-        ]
-        wait_until(lambda: gate.redis.get("here") == str(PROCESSES), "all are here", 60.0)
-        gate.redis.rpush("start", *range(PROCESSES))
-        results = [future.result() for future in futures]
+def _marked_by_all(gate: TracedGate, url: str) -> tuple[dict[str, Call], Counter[str]]:
+    parts = [(url, number, OPERATIONS) for number in range(PROCESSES)]
+    results = all_at_once(witness.take_part, parts, gate)
     gate.redis.delete("here", "start")
     marked = {token: call for calls, _ in results for token, call in calls}
     return marked, sum((done for _, done in results), Counter[str]())

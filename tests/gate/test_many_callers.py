@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
-from multiprocessing import get_context
 
 import pytest
 
@@ -15,9 +13,9 @@ from orchestrator.admission.gate import Gate
 from orchestrator.admission.keys import key
 from orchestrator.domain.call import Amounts
 from tests.gate import callers, crowd
-from tests.gate.callers import FEW, FRAIL, RATE, Report
-from tests.gate.test_eight_processes import PROCESSES, WRONG
-from tests.support.waiting import wait_until
+from tests.gate.callers import FEW, FRAIL, RATE
+from tests.gate.test_eight_processes import WRONG
+from tests.gate.together import PROCESSES, all_at_once
 
 OPERATIONS = 250
 
@@ -34,7 +32,8 @@ def gate(redis_url: str) -> Iterator[Gate]:
 
 def test_no_limit_of_a_resource_is_ever_exceeded(gate: Gate, redis_url: str) -> None:
     begin = callers.server_seconds(gate)
-    reports = _all_at_once(gate, redis_url, WRONG)
+    parts = [(redis_url, number, OPERATIONS, skew) for number, skew in enumerate(WRONG)]
+    reports = all_at_once(callers.take_part, parts, gate)
     seconds = callers.server_seconds(gate) - begin
     assert [fault for report in reports for fault in report.faults] == []
     taken = sum((report.taken for report in reports), Counter[str]())
@@ -51,19 +50,6 @@ def test_no_limit_of_a_resource_is_ever_exceeded(gate: Gate, redis_url: str) -> 
     told = sum((report.told for report in reports), Counter[int]())
     assert half_open
     assert max(told[generation] for generation in half_open) <= 2
-
-
-def _all_at_once(gate: Gate, url: str, skews: Sequence[float]) -> list[Report]:
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.gate.callers"])
-    with ProcessPoolExecutor(PROCESSES, context) as pool:
-        futures = [
-            pool.submit(callers.take_part, url, number, OPERATIONS, skew)
-            for number, skew in enumerate(skews)
-        ]
-        wait_until(lambda: gate.redis.get("here") == str(PROCESSES), "all are here", 60.0)
-        gate.redis.rpush("start", *range(PROCESSES))
-        return [future.result() for future in futures]
 
 
 def test_the_watch_is_not_blind(gate: Gate) -> None:

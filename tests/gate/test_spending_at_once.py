@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from multiprocessing import get_context
 
 import pytest
 
@@ -15,9 +13,9 @@ from orchestrator.domain.limits import Limits
 from orchestrator.domain.resource import Resource
 from tests.gate import spenders
 from tests.gate.rows import load_of
-from tests.support.waiting import wait_until
+from tests.gate.together import PROCESSES, all_at_once
 
-PROCESSES, OPERATIONS = 8, 120
+OPERATIONS = 120
 
 
 @pytest.fixture
@@ -34,17 +32,8 @@ def gate(redis_url: str) -> Iterator[Gate]:
 
 
 def test_nothing_of_a_budget_is_ever_exceeded(gate: Gate, redis_url: str) -> None:
-    # Forked from a process that has only imported what they need: imported once, not eight times.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.gate.spenders"])
-    with ProcessPoolExecutor(PROCESSES, context) as pool:
-        futures = [
-            pool.submit(spenders.take_part, redis_url, number, OPERATIONS)
-            for number in range(PROCESSES)
-        ]
-        wait_until(lambda: gate.redis.get("here") == str(PROCESSES), "all are here", 60.0)
-        gate.redis.rpush("start", *range(PROCESSES))
-        reports = [future.result() for future in futures]
+    parts = [(redis_url, number, OPERATIONS) for number in range(PROCESSES)]
+    reports = all_at_once(spenders.take_part, parts, gate)
     assert [fault for report in reports for fault in report.faults] == []
     # Something did happen, also at the bounds
     done = sum((report.done for report in reports), Counter[str]())

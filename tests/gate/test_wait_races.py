@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
-from multiprocessing import get_context
 
 import pytest
 
 from orchestrator.admission.gate import Gate
 from orchestrator.domain.limits import Limits
 from tests.gate import wait_crowd
-from tests.gate.wait_crowd import PROCESSES, Report
+from tests.gate.together import PROCESSES, all_at_once
 from tests.support.make import spawn_of
 
 ROUNDS, OPERATIONS, POPULATION = 60, 300, 24
@@ -34,18 +32,10 @@ def gate(redis_url: str) -> Iterator[Gate]:
         yield gate
 
 
-def _all_at_once(work: Callable[..., Report], *arguments: object) -> list[Report]:
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.gate.wait_crowd"])
-    with ProcessPoolExecutor(PROCESSES, context) as pool:
-        url, *rest = arguments
-        futures = [pool.submit(work, url, number, *rest) for number in range(PROCESSES)]
-        return [future.result() for future in futures]
-
-
 @pytest.mark.parametrize("size", [2, 4, 8], ids=["pairs", "fours", "all"])
 def test_exactly_one_of_a_circle_is_refused(gate: Gate, redis_url: str, size: int) -> None:
-    reports = _all_at_once(wait_crowd.close_rings, redis_url, ROUNDS, size)
+    parts = [(redis_url, number, ROUNDS, size) for number in range(PROCESSES)]
+    reports = all_at_once(wait_crowd.close_rings, parts)
     for turn in range(ROUNDS):
         refused = [report.refused[turn] for report in reports]
         rings = [refused[first : first + size] for first in range(0, PROCESSES, size)]
@@ -54,11 +44,12 @@ def test_exactly_one_of_a_circle_is_refused(gate: Gate, redis_url: str, size: in
 
 
 def test_nobody_is_ever_stuck_in_a_storm(gate: Gate, redis_url: str) -> None:
-    reports = _all_at_once(wait_crowd.storm, redis_url, OPERATIONS, POPULATION)
+    parts = [(redis_url, number, OPERATIONS, POPULATION) for number in range(PROCESSES)]
+    reports = all_at_once(wait_crowd.storm, parts)
     assert [report.stuck for report in reports] == [set()] * PROCESSES
     assert wait_crowd.stuck(gate) == set()
     # And there was something to be found
-    assert sum(report.deadlocks for report in reports) > 0
+    assert sum(report.deadlocks for report in reports) > PROCESSES
     assert sum(report.held for report in reports) > 0
 
 

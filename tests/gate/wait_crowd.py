@@ -13,12 +13,12 @@ from orchestrator.admission.scripts import Library
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import State
 from tests.gate.rows import row_of
+from tests.gate.together import PROCESSES
 from tests.support.clock import PLAIN_MESSAGE
 from tests.support.make import spawn_of
 from tests.support.wait_model import Node, stuck_in
 
 GATE = "crowd"
-PROCESSES = 8
 LOCKS = ("x", "y", "z")
 
 #: The whole wait graph at one moment: what each node needs and waits for.

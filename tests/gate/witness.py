@@ -17,6 +17,7 @@ from orchestrator.admission.scripts import Library, Script
 from orchestrator.admission.shard import Shard
 from orchestrator.admission.wire import pack, pack_head
 from tests.gate.crowd import Participant
+from tests.gate.together import wait_for_start
 from tests.gate.traced import Call, TracedGate
 from tests.support.clock import PLAIN_MESSAGE, PROBE
 
@@ -75,8 +76,7 @@ class Witnessed(Participant):
 def take_part(url: str, number: int, operations: int) -> tuple[list[Marked], Counter[str]]:
     """Wait for the start and do random operations. Runs in a process of its own."""
     with closing(MarkingGate(url, str(number))) as gate:
-        gate.redis.incr("here")
-        gate.redis.blpop(["start"], timeout=30)
+        wait_for_start(gate)
         one = Witnessed(gate, number)
         for _ in range(operations):
             one.do_something()
