@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from orchestrator.domain.budget import Budget
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.domain.waits import Dependencies, Wait
 
 #: Seconds; an attempt that takes longer has surely hung.
 LONGEST_TIMEOUT = 30 * 86_400.0
@@ -34,6 +35,8 @@ class AgentSpec:
     parameters: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     takes_any: bool = False
+    #: whether something more urgent may displace it
+    preemptible: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,21 @@ class SpawnRequest:
     expires_after: float | None = None
     #: what it and everything below it may use
     budget: Budget | None = None
+    #: it starts once all of these have ended: ids, or requests of the same `spawn_many`
+    after: Sequence[str | SpawnRequest] = ()
+    #: what it does when one of them ended without a result: `fail` or `run`
+    on_failure: str = "fail"
+    #: whether it lives on whatever becomes of its parent
+    detached: bool = False
+    #: what the end of its parent does to it: `terminate` or `detach`
+    on_parent_end: str = "terminate"
+    #: whether something more urgent may displace it; None means as its agent
+    preemptible: bool | None = None
 
 
 @dataclass(frozen=True)
 class Parent:
-    """The running attempt that spawns, and where in its order of spawns this one stands."""
+    """The running attempt that spawns, and where in its journal this spawn stands."""
 
     id: str
     attempt: int
@@ -74,7 +87,7 @@ class Parent:
     tenant: str
     root_id: str
     depth: int
-    #: 0 for the first spawn of a run, 1 for the second, ...
+    #: its position in the journal of the parent
     position: int
 
 
@@ -100,6 +113,11 @@ class NewInstance:
     expires_at: datetime | None = None
     cost: float | None = None
     budget: Budget | None = None
+    depends_on: Dependencies | None = None
+    detached: bool = False
+    on_parent_end: str = "terminate"
+    preemptible: bool = True
+    retry_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,10 +157,30 @@ class Instance:
     cost: float | None = None
     #: what it and everything below it may use
     budget: Budget | None = None
+    #: what it waits for while it is waiting
+    wait: Wait | None = None
+    #: what has to end before it may start
+    depends_on: Dependencies | None = None
+    #: how often it began anew with an empty journal
+    history: int = 0
+    #: whether its parent went back to before its spawn, and has another in its place
+    superseded: bool = False
+    detached: bool = False
+    on_parent_end: str = "terminate"
+    preemptible: bool = True
+    #: what it told of its progress: fraction, message, at, attempt
+    progress: dict[str, Any] | None = None
+    #: since when it is kept from running
+    paused_at: datetime | None = None
+    #: the ended instance whose work it repeats
+    retry_of: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The instance as JSON."""
         return asdict(self) | {
+            "wait": None if self.wait is None else self.wait.to_dict(),
+            "depends_on": None if self.depends_on is None else self.depends_on.to_dict(),
+            "paused_at": _text(self.paused_at),
             "priority": self.priority.label,
             "not_before": _text(self.not_before),
             "expires_at": _text(self.expires_at),

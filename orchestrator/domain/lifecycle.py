@@ -60,6 +60,20 @@ class Reason(StrEnum):
     WAITING_FOR_CHILDREN = "WAITING_FOR_CHILDREN"
     #: it waits for a lock that another instance holds
     WAITING_FOR_LOCK = "WAITING_FOR_LOCK"
+    #: it waits for a time
+    WAITING_FOR_TIME = "WAITING_FOR_TIME"
+    #: it waits for a message
+    WAITING_FOR_MESSAGE = "WAITING_FOR_MESSAGE"
+    #: it waits for a signal
+    WAITING_FOR_SIGNAL = "WAITING_FOR_SIGNAL"
+    #: something more urgent got its slot
+    PREEMPTED = "PREEMPTED"
+    #: it began anew with other arguments, as it asked
+    CONTINUED = "CONTINUED"
+    #: what it was to start after ended without a result
+    DEPENDENCY_FAILED = "DEPENDENCY_FAILED"
+    #: it was asked to stay out of line
+    PAUSED = "PAUSED"
     #: its wait would never have ended, and no attempt is left
     DEADLOCK_DETECTED = "DEADLOCK_DETECTED"
     #: what it waited for is here

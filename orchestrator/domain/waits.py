@@ -4,10 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, Self
 
 #: Of a longer circle the middle is left out where people read it.
 MOST_SHOWN = 12
+
+
+class WaitKind(StrEnum):
+    """What an instance can wait for without a worker."""
+
+    #: until others have ended
+    ENDED = "ended"
+    #: until a time has come
+    TIMER = "timer"
+    #: until a message has arrived
+    MESSAGE = "message"
+    #: until a signal of a name has arrived
+    SIGNAL = "signal"
+    #: until a lock is its own
+    LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class KeptLock:
+    """A lock that is held while its holder waits for something else."""
+
+    name: str
+    claim: str
+    token: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What a suspended instance waits for; its row carries it, so that nothing else must know."""
+
+    kind: WaitKind
+    #: where in the journal the waiting operation stands
+    position: int
+    #: the wait's name at the gate, the same in every run of the instance
+    claim: str = ""
+    #: the ids of those whose end is waited for
+    targets: tuple[str, ...] = ()
+    #: how many of the targets have to end
+    needs: int = 0
+    #: the topic, signal or lock
+    name: str = ""
+    #: it is over at this time in any case, by PostgreSQL's clock
+    until: datetime | None = None
+    #: what is held meanwhile
+    locks: tuple[KeptLock, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"until": self.until.isoformat() if self.until else None}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Self:
+        """The wait that `to_dict` wrote."""
+        return cls(
+            **value
+            | {
+                "kind": WaitKind(value["kind"]),
+                "targets": tuple(value["targets"]),
+                "until": datetime.fromisoformat(value["until"]) if value["until"] else None,
+                "locks": tuple(KeptLock(**lock) for lock in value["locks"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """What has to end before an instance may start."""
+
+    ids: tuple[str, ...]
+    #: what it does when one of them ended without a result: `fail` with it, or `run` all the same
+    on_failure: str = "fail"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"ids": list(self.ids), "on_failure": self.on_failure}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Self:
+        """The dependencies that `to_dict` wrote."""
+        return cls(tuple(value["ids"]), value["on_failure"])
 
 
 @dataclass(frozen=True)

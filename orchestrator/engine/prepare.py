@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.domain import payload
 from orchestrator.domain.errors import InvalidSpawn
-from orchestrator.domain.ids import new_id
+from orchestrator.domain.ids import is_id, new_id, parse_id
 from orchestrator.domain.instance import (
     HIGHEST_COST,
     LONGEST_TIMEOUT,
@@ -19,6 +19,7 @@ from orchestrator.domain.instance import (
 )
 from orchestrator.domain.names import check_identifier, check_label
 from orchestrator.domain.priority import parse_priority
+from orchestrator.domain.waits import Dependencies
 from orchestrator.engine.deps import Deps
 
 
@@ -56,7 +57,40 @@ def prepare(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> 
         expires_at=_expires_at(request.expires_after, not_before),
         cost=_cost(request.cost),
         budget=request.budget,
+        depends_on=_depends_on(request),
+        detached=request.detached,
+        on_parent_end=_on_parent_end(request.on_parent_end),
+        preemptible=spec.preemptible if request.preemptible is None else request.preemptible,
     )
+
+
+def _depends_on(request: SpawnRequest) -> Dependencies | None:
+    if request.on_failure not in ("fail", "run"):
+        raise InvalidSpawn(
+            "INVALID_ON_FAILURE",
+            f'on_failure is {request.on_failure!r}; it must be "fail" or "run".',
+        )
+    ids = tuple(dict.fromkeys(map(_dependency, request.after)))
+    return Dependencies(ids, request.on_failure) if ids else None
+
+
+def _dependency(asked: object) -> str:
+    if not isinstance(asked, str) or not is_id(asked):
+        raise InvalidSpawn(
+            "INVALID_AFTER",
+            f"after holds {asked!r}; it takes handles or ids of instances and, in spawn_many, "
+            "requests of the same list.",
+        )
+    return parse_id(asked)
+
+
+def _on_parent_end(asked: str) -> str:
+    if asked not in ("terminate", "detach"):
+        raise InvalidSpawn(
+            "INVALID_ON_PARENT_END",
+            f'on_parent_end is {asked!r}; it must be "terminate" or "detach".',
+        )
+    return asked
 
 
 def _check_arguments(spec: AgentSpec, args: object) -> None:

@@ -215,7 +215,7 @@ def _pending(deps: Deps, ids: Sequence[str]) -> list[str]:
 
 
 def _suspend(deps: Deps, host: Host, run: Run, reason: Reason) -> None:
-    if not insist(lambda: deps.store.suspend(run.id, run.attempt, reason)):
+    if not insist(lambda: deps.store.park(run.id, run.attempt, reason)):
         raise _fenced(run)
     insist(lambda: deps.gate.suspend(run.id, run.attempt, host.worker))
 

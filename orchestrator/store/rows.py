@@ -10,6 +10,7 @@ from orchestrator.domain.instance import AgentSpec, Event, Instance, TreeNode
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.domain.waits import Dependencies, Wait
 
 Row = dict[str, Any]
 
@@ -43,6 +44,18 @@ def to_instance(row: Row) -> Instance:
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
+        wait=None if row["wait"] is None else Wait.from_dict(row["wait"]),
+        depends_on=(
+            None if row["depends_on"] is None else Dependencies.from_dict(row["depends_on"])
+        ),
+        history=row["history"],
+        superseded=row["superseded"],
+        detached=row["detached"],
+        on_parent_end=row["on_parent_end"],
+        preemptible=row["preemptible"],
+        progress=row["progress"],
+        paused_at=row["paused_at"],
+        retry_of=None if row["retry_of"] is None else str(row["retry_of"]),
     )
 
 
@@ -78,6 +91,8 @@ def to_spec(row: Row) -> AgentSpec:
         parameters=tuple(spec["parameters"]),
         required=tuple(spec["required"]),
         takes_any=spec["takes_any"],
+        # Written by every worker since it exists; older rows do without.
+        preemptible=spec.get("preemptible", True),
     )
 
 
@@ -91,6 +106,7 @@ def from_spec(spec: AgentSpec) -> Row:
         "parameters": list(spec.parameters),
         "required": list(spec.required),
         "takes_any": spec.takes_any,
+        "preemptible": spec.preemptible,
     }
 
 

@@ -26,8 +26,6 @@ def _in(column: str, states: tuple[str, ...]) -> str:
 
 
 IS_STORED = _in("state", STORED)
-# As PostgreSQL itself writes it, so that a comparison finds no difference.
-IS_VOID = "state = ANY (ARRAY['failed'::text, 'cancelled'::text])"
 IS_TERMINAL = _in("state", tuple(state for state in STORED if state in TERMINAL))
 
 _UUID = pg.UUID(as_uuid=False)
@@ -63,15 +61,9 @@ instances = sa.Table(
     sa.Column("parent_id", _UUID, sa.ForeignKey("instances.id")),
     sa.Column("root_id", _UUID, nullable=False),
     sa.Column("depth", sa.SmallInteger, nullable=False),
-    # Which spawn of its parent it is; a parent that runs again finds its children by it.
+    # Where in its parent's journal it stands; a parent that runs again finds its children by it.
     sa.Column("position", sa.Integer),
     sa.Column("state", sa.Text, nullable=False),
-    sa.Column(
-        "is_void",
-        sa.Boolean,
-        sa.Computed(IS_VOID, persisted=True),
-        nullable=False,
-    ),
     sa.Column("reason", sa.Text),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
@@ -90,7 +82,21 @@ instances = sa.Table(
     sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
     sa.Column("started_at", _TIME),
     sa.Column("ended_at", _TIME),
+    # What it waits for while it is waiting, and what has to end before it may start.
+    sa.Column("wait", pg.JSON),
+    sa.Column("depends_on", pg.JSON),
+    # How often it began anew with an empty journal.
+    sa.Column("history", sa.Integer, nullable=False, server_default="0"),
+    # Whether its parent's journal was taken back to before its spawn.
+    sa.Column("superseded", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("detached", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("on_parent_end", sa.Text, nullable=False, server_default="terminate"),
+    sa.Column("preemptible", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("progress", pg.JSON),
+    sa.Column("paused_at", _TIME),
+    sa.Column("retry_of", _UUID, sa.ForeignKey("instances.id")),
     sa.ForeignKeyConstraint(["session", "tenant"], ["sessions.id", "sessions.tenant"]),
+    sa.CheckConstraint("on_parent_end IN ('terminate', 'detach')", name="on_parent_end"),
     sa.CheckConstraint(IS_STORED, name="state"),
     sa.CheckConstraint(f"({IS_TERMINAL}) = (ended_at IS NOT NULL)", name="ended"),
     sa.CheckConstraint("state <> 'running' OR attempt > 0", name="begun"),
@@ -119,13 +125,39 @@ sa.Index(
     unique=True,
     postgresql_where=sa.text("idempotency_key IS NOT NULL"),
 )
-# A child that failed or was cancelled makes room for a new one when its parent runs again.
 sa.Index(
     "instances_position_idx",
     instances.c.parent_id,
     instances.c.position,
     unique=True,
-    postgresql_where=sa.text("NOT is_void AND parent_id IS NOT NULL"),
+    postgresql_where=sa.text("NOT superseded AND parent_id IS NOT NULL"),
+)
+sa.Index(
+    "instances_retry_of_idx",
+    instances.c.retry_of,
+    postgresql_where=sa.text("retry_of IS NOT NULL"),
+)
+
+steps = sa.Table(
+    "steps",
+    metadata,
+    sa.Column("instance_id", _UUID, sa.ForeignKey("instances.id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("value", pg.JSON),
+    sa.Column("error", pg.JSON),
+    sa.Column("at", _TIME, nullable=False, server_default=sa.func.now()),
+)
+
+checkpoints = sa.Table(
+    "checkpoints",
+    metadata,
+    sa.Column("instance_id", _UUID, sa.ForeignKey("instances.id"), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("value", pg.JSON, nullable=False),
+    sa.Column("at", _TIME, nullable=False, server_default=sa.func.now()),
 )
 
 events = sa.Table(

@@ -20,6 +20,7 @@ from orchestrator.store.budgets import BudgetRows
 from orchestrator.store.credits import CreditTable
 from orchestrator.store.database import Connection, Database
 from orchestrator.store.faults import callers_fault, tenant_guard
+from orchestrator.store.journal import JournalTable
 from orchestrator.store.limits import LimitTable
 from orchestrator.store.resources import ResourceTable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
@@ -65,6 +66,7 @@ class Store:
         self.credits = CreditTable(database)
         self.budgets = BudgetRows(database)
         self.resources = ResourceTable(database)
+        self.journal = JournalTable(database)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -162,9 +164,13 @@ class Store:
         )
         return row is not None
 
-    def suspend(self, instance_id: str, attempt: int, reason: Reason | None = None) -> bool:
-        """running -> waiting, fenced; `WAITING_FOR_CHILDREN` unless another reason is given."""
-        row = self.database.row(statement("suspend"), id=instance_id, attempt=attempt, why=reason)
+    def park(self, instance_id: str, attempt: int, reason: Reason | None = None) -> bool:
+        """running -> waiting while a thread stays with it, fenced.
+
+        The reason is `WAITING_FOR_CHILDREN` unless another is given.
+        """
+        why = reason or Reason.WAITING_FOR_CHILDREN
+        row = self.database.row(statement("park"), id=instance_id, attempt=attempt, why=why)
         return row is not None
 
     def resume(self, instance_id: str, attempt: int) -> bool:
@@ -348,12 +354,17 @@ def _record_values(new: NewInstance) -> dict[str, Any]:
         "expires_at": new.expires_at,
         "cost": new.cost,
         "budget": None if new.budget is None else json.dumps(new.budget.to_dict()),
+        "depends_on": None if new.depends_on is None else json.dumps(new.depends_on.to_dict()),
+        "preemptible": new.preemptible,
+        "retry_of": new.retry_of,
     }
     if new.parent is not None:
         values |= {
             "parent_id": new.parent.id,
             "parent_attempt": new.parent.attempt,
             "position": new.parent.position,
+            "detached": new.detached,
+            "on_parent_end": new.on_parent_end,
         }
     return values
 

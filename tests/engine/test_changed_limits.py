@@ -174,7 +174,7 @@ def test_the_queue_is_told_by_pool_line_tenant_and_session(bench: Bench) -> None
     bench.offer(2)
     limits.set_limit(bench.deps, "weight:tenant:acme", 4)
     parent = bench.begin(bench.spawn(tenant="acme", session="s"))
-    bench.deps.store.suspend(parent.id, 1)
+    bench.deps.store.park(parent.id, 1)
     bench.deps.gate.suspend(parent.id, 1, "bench")
     for _ in range(4):
         bench.spawn(tenant="acme", session="s")

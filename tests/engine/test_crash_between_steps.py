@@ -135,14 +135,14 @@ class TestRun:
     def test_suspended_in_postgresql_but_not_in_the_gate(self, bench: Bench) -> None:
         one = bench.spawn()
         bench.begin(one)
-        bench.deps.store.suspend(one, 1)
+        bench.deps.store.park(one, 1)
         assert sweep_later(bench, DISPATCH).requeued == 1
         assert bench.row(one).state is State.QUEUED
 
     def test_resumed_in_postgresql_but_not_in_the_gate(self, bench: Bench) -> None:
         one = bench.spawn()
         bench.begin(one)
-        bench.deps.store.suspend(one, 1)
+        bench.deps.store.park(one, 1)
         bench.deps.gate.suspend(one, 1, "bench")
         bench.deps.store.resume(one, 1)
         assert sweep_later(bench, DISPATCH).requeued == 1

@@ -61,7 +61,7 @@ def test_slots_and_queues_are_as_before(bench: Bench) -> None:
     bench.offer(4)
     parent = bench.begin(later(bench, session="s", tenant="t"))
     child = bench.begin(later(bench, parent=parent_of(parent)))
-    bench.deps.store.suspend(parent.id, 1)
+    bench.deps.store.park(parent.id, 1)
     bench.deps.gate.suspend(parent.id, 1, "bench")
     retried = bench.begin(later(bench))
     bench.deps.store.hand_back(retried.id, 1, "RETRY", failed=True, delay=500)

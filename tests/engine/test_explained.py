@@ -134,7 +134,7 @@ def test_delayed(bench: Bench) -> None:
 def test_waiting_for_children(bench: Bench) -> None:
     parent = bench.begin(bench.spawn("echo"))
     children = [bench.spawn(parent=parent_of(parent, number)) for number in range(2)]
-    bench.deps.store.suspend(parent.id, 1)
+    bench.deps.store.park(parent.id, 1)
     bench.deps.gate.suspend(parent.id, 1, "bench")
     found = explain(bench.deps, parent.id)
     assert found.state == State.WAITING
@@ -178,7 +178,7 @@ def test_waiting_in_the_gate_is_told_from_there(bench: Bench) -> None:
     others = [bench.spawn() for _ in range(3)]
     waiter = bench.begin(bench.spawn("echo"))
     bench.deps.gate.begin_wait(waiter, 1, "run:1", others, 2)
-    bench.deps.store.suspend(waiter.id, 1)
+    bench.deps.store.park(waiter.id, 1)
     bench.deps.gate.suspend(waiter.id, 1, "bench")
     found = explain(bench.deps, waiter.id)
     assert kinds(found) == [("instance", one) for one in sorted(others)]
@@ -189,7 +189,7 @@ def test_waiting_for_a_lock_names_its_holder(bench: Bench) -> None:
     holder, waiter = (bench.begin(bench.spawn("echo", tenant="ä c")) for _ in range(2))
     bench.deps.gate.take_lock(holder, 1, "run:1", "repo:main")
     bench.deps.gate.take_lock(waiter, 1, "run:1", "repo:main")
-    bench.deps.store.suspend(waiter.id, 1)
+    bench.deps.store.park(waiter.id, 1)
     bench.deps.gate.suspend(waiter.id, 1, "bench")
     found = explain(bench.deps, waiter.id)
     assert [(one.kind, one.name, one.holders) for one in found.constraints] == [

@@ -127,12 +127,12 @@ class TestChildren:
             bench.spawn(parent=parent, **fields)
         assert bench.state() == before
 
-    def test_a_failed_child_is_spawned_anew(self, bench: Bench) -> None:
+    def test_a_failed_child_stands_for_its_spawn(self, bench: Bench) -> None:
         parent = bench.begun_parent()
         child = bench.begin(bench.spawn(parent=parent))
         bench.deps.store.settle(child.id, 1, Ending(State.FAILED, "AGENT_ERROR", failed=True))
         bench.deps.gate.release(child.id, 1)
-        assert bench.spawn(parent=parent) != child.id
+        assert bench.spawn(parent=parent) == child.id
 
     def test_children_count_against_the_limit_of_the_session(self, bench: Bench) -> None:
         bench.limit(session_concurrency=3)

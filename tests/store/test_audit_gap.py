@@ -44,7 +44,7 @@ def test_a_refused_record_is_no_event(store: Store, sql: psycopg.Connection) -> 
 
 def test_a_whole_life_is_in_the_trail(store: Store) -> None:
     one = begun(store, root(store, retry=policy(5)), 1)
-    store.suspend(one.id, 1)
+    store.park(one.id, 1)
     store.resume(one.id, 1)
     begun(store, one, 2)
     store.hand_back(one.id, 2, "RETRY", failed=True, error={"type": "E", "message": "m"})

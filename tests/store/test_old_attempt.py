@@ -31,7 +31,7 @@ def hand_back(store: Store, instance_id: str, attempt: int) -> object:
 
 
 def suspend(store: Store, instance_id: str, attempt: int) -> object:
-    return store.suspend(instance_id, attempt)
+    return store.park(instance_id, attempt)
 
 
 def resume(store: Store, instance_id: str, attempt: int) -> object:

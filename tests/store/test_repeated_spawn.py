@@ -91,22 +91,18 @@ def test_a_position_is_taken_once(store: Store) -> None:
     assert store.find_earlier(spawn_of(parent_of(parent, 1))) is None
 
 
-@pytest.mark.parametrize(
-    ("state", "stands"),
-    [(State.COMPLETED, True), (State.FAILED, False), (State.CANCELLED, False)],
-)
-def test_a_parent_that_runs_again_keeps_what_succeeded(
-    store: Store, state: State, stands: bool
+@pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED, State.CANCELLED])
+def test_a_parent_that_runs_again_finds_its_child_however_it_ended(
+    store: Store, state: State
 ) -> None:
-    """A child that failed or was cancelled makes room for a new one at its position."""
     parent = begun(store, root(store))
     first = begun(store, child(store, parent, 0))
-    store.settle(first.id, 1, Ending(state, result="1" if stands else None))
+    store.settle(first.id, 1, Ending(state, result="1" if state is State.COMPLETED else None))
     again = spawn_of(parent_of(parent, 0))
-    assert store.record(again) is not stands
+    assert store.record(again) is False
     earlier = store.find_earlier(again)
     assert earlier is not None
-    assert earlier.id == (first.id if stands else again.id)
+    assert earlier.id == first.id
 
 
 def test_an_older_attempt_of_the_parent_spawns_nothing(store: Store) -> None:
@@ -120,7 +116,7 @@ def test_an_older_attempt_of_the_parent_spawns_nothing(store: Store) -> None:
 @pytest.mark.parametrize("state", ["queued", "waiting"])
 def test_a_parent_that_does_not_run_spawns_nothing(store: Store, state: str) -> None:
     parent = begun(store, root(store))
-    store.suspend(parent.id, 1) if state == "waiting" else store.hand_back(parent.id, 1, "RETRY")
+    store.park(parent.id, 1) if state == "waiting" else store.hand_back(parent.id, 1, "RETRY")
     assert store.record(spawn_of(parent_of(parent))) is False
 
 

@@ -15,11 +15,12 @@ WITH opened AS (
 )
 INSERT INTO instances (
     id, agent, session, tenant, pool, priority, root_id, depth, state,
-    timeout_seconds, retry, idempotency_key, args, not_before, expires_at, cost, budget
+    timeout_seconds, retry, idempotency_key, args, not_before, expires_at, cost, budget,
+    depends_on, preemptible, retry_of
 ) VALUES (
     %(id)s, %(agent)s, %(session)s, %(tenant)s, %(pool)s, %(priority)s, %(id)s, 0, 'queued',
     %(timeout_seconds)s, %(retry)s, %(idempotency_key)s, %(args)s, %(not_before)s,
-    %(expires_at)s, %(cost)s, %(budget)s
+    %(expires_at)s, %(cost)s, %(budget)s, %(depends_on)s, %(preemptible)s, %(retry_of)s
 )
 ON CONFLICT DO NOTHING
 RETURNING id;
@@ -34,13 +35,15 @@ WITH parent AS (
 )
 INSERT INTO instances (
     id, agent, session, tenant, pool, priority, parent_id, root_id, depth, position, state,
-    timeout_seconds, retry, idempotency_key, args, not_before, expires_at, cost, budget
+    timeout_seconds, retry, idempotency_key, args, not_before, expires_at, cost, budget,
+    depends_on, preemptible, retry_of, detached, on_parent_end
 )
 SELECT
     %(id)s::uuid, %(agent)s, %(session)s, %(tenant)s, %(pool)s, %(priority)s, parent.id,
     %(root_id)s::uuid, %(depth)s, %(position)s, 'queued', %(timeout_seconds)s, %(retry)s::jsonb,
     %(idempotency_key)s, %(args)s::json, %(not_before)s::timestamptz,
-    %(expires_at)s::timestamptz, %(cost)s::float8, %(budget)s::json
+    %(expires_at)s::timestamptz, %(cost)s::float8, %(budget)s::json, %(depends_on)s::json,
+    %(preemptible)s, %(retry_of)s::uuid, %(detached)s, %(on_parent_end)s
 FROM parent
 ON CONFLICT DO NOTHING
 RETURNING id;
@@ -51,11 +54,8 @@ SELECT pg_notify(%(channel)s, %(id)s);
 
 -- name: begin
 -- Only a newer attempt than any before may begin, so a second delivery finds nothing.
-UPDATE instances
-SET state = 'running', attempt = %(attempt)s, worker = %(worker)s, reason = NULL,
-    not_before = NULL, started_at = coalesce(started_at, now())
-WHERE id = %(id)s AND state = 'queued' AND attempt < %(attempt)s
-RETURNING *;
+SELECT *, clock_timestamp() AS clock
+FROM begin_instance(%(id)s::uuid, %(attempt)s::int, %(worker)s);
 
 -- name: settle
 -- The fenced end of an instance, with everything live below it. NULL: the attempt is not the
@@ -71,9 +71,10 @@ SET state = 'queued', reason = %(reason)s, error = %(error)s,
 WHERE id = %(id)s AND state IN ('running', 'waiting') AND attempt = %(attempt)s
 RETURNING id;
 
--- name: suspend
+-- name: park
+-- A thread of its worker stays with it while it waits.
 UPDATE instances
-SET state = 'waiting', reason = coalesce(%(why)s, 'WAITING_FOR_CHILDREN')
+SET state = 'waiting', reason = %(why)s
 WHERE id = %(id)s AND state = 'running' AND attempt = %(attempt)s
 RETURNING id;
 
@@ -91,18 +92,30 @@ WHERE id = %(id)s AND state = 'queued' AND attempt = 0
 RETURNING id;
 
 -- name: expire
--- The lease of an attempt ran out. A queued row means that its message was lost: raising its
--- attempt makes sure the lost message finds nothing should it turn up after all.
+-- The lease of an attempt ran out. Where it never began, its message was lost: raising the attempt
+-- makes sure that the lost message finds nothing should it turn up after all. One that is suspended
+-- at this very attempt has not failed: its worker died before it told the gate.
 UPDATE instances
-SET state = CASE WHEN state <> 'queued' AND failures + 1 >= (retry ->> 'max_attempts')::int
-                 THEN 'failed' ELSE 'queued' END,
-    reason = CASE WHEN state = 'queued' THEN 'MESSAGE_LOST' ELSE 'LEASE_EXPIRED' END,
-    failures = failures + CASE WHEN state = 'queued' THEN 0 ELSE 1 END,
-    ended_at = CASE WHEN state <> 'queued' AND failures + 1 >= (retry ->> 'max_attempts')::int
-                    THEN now() END,
+SET state = CASE WHEN fate.suspended THEN state WHEN fate.fails THEN 'failed' ELSE 'queued' END,
+    reason = CASE WHEN fate.suspended THEN reason
+                  WHEN fate.begun THEN 'LEASE_EXPIRED' ELSE 'MESSAGE_LOST' END,
+    failures = failures + fate.begun::int,
+    ended_at = CASE WHEN fate.fails THEN now() END,
     attempt = greatest(attempt, %(attempt)s)
-WHERE id = %(id)s AND state IN ('queued', 'running', 'waiting') AND attempt <= %(attempt)s
-RETURNING *;
+FROM (
+    SELECT id AS one, suspended, begun,
+           begun AND failures + 1 >= (retry ->> 'max_attempts')::int AS fails
+    FROM (
+        SELECT id, failures, retry,
+               state = 'waiting' AND wait IS NOT NULL AND attempt = %(attempt)s AS suspended,
+               state = 'running' OR (state = 'waiting' AND wait IS NULL) AS begun
+        FROM instances
+        WHERE id = %(id)s AND ended_at IS NULL AND attempt <= %(attempt)s
+        FOR UPDATE
+    ) AS locked
+) AS fate
+WHERE id = fate.one
+RETURNING instances.*;
 
 -- name: cancel
 -- These and everything live below them, level by level from the top.

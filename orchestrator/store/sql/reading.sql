@@ -16,7 +16,7 @@ SELECT * FROM instances WHERE tenant = %(tenant)s AND idempotency_key = %(idempo
 -- name: find_by_position
 SELECT * FROM instances
 WHERE parent_id = %(parent_id)s AND position = %(position)s
-  AND NOT is_void;
+  AND NOT superseded;
 
 -- name: list
 SELECT * FROM instances

@@ -1,0 +1,105 @@
+"""The journals of instances, and what they are suspended for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.domain.journal import Entry
+from orchestrator.domain.lifecycle import Reason, State
+from orchestrator.domain.waits import Wait
+from orchestrator.store.database import Database
+from orchestrator.store.statements import statement
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What an agent keeps for itself beside its journal."""
+
+    version: int
+    value: dict[str, Any]
+
+
+class JournalTable:
+    """What stands in `steps` and `checkpoints`, and the changes of state that go with it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self, instance_id: str) -> list[Entry]:
+        """All that the instance has done so far, by position."""
+        steps = self._database.rows(statement("journal"), id=instance_id)
+        children = self._database.rows(statement("journal_children"), id=instance_id)
+        return [
+            *(
+                Entry(row["position"], row["kind"], row["name"], row["value"], row["error"])
+                for row in steps
+            ),
+            *(
+                Entry.of_child(row["position"], row["agent"], str(row["id"]), row["args"])
+                for row in children
+            ),
+        ]
+
+    def write(self, instance_id: str, attempt: int, entries: Sequence[Entry]) -> bool:
+        """Add to a journal, replacing what stands at the same positions; False when fenced out."""
+        found = self._database.row(
+            statement("write_steps"), id=instance_id, attempt=attempt, entries=_text(entries)
+        )
+        return found is not None
+
+    def suspend(
+        self, instance_id: str, attempt: int, reason: Reason, wait: Wait, entries: Sequence[Entry]
+    ) -> State | None:
+        """running -> waiting, fenced; `queued` at once where the wait is over already.
+
+        None when the attempt has been fenced out.
+        """
+        row = self._database.row(
+            statement("suspend"),
+            id=instance_id,
+            attempt=attempt,
+            why=reason,
+            wait=json.dumps(wait.to_dict()),
+            entries=_text(entries) if entries else None,
+        )
+        assert row is not None
+        return None if row["state"] is None else State(row["state"])
+
+    def ready(self, ids: Sequence[str]) -> list[str]:
+        """Those of the ids that wait for nothing any more."""
+        return [str(row["id"]) for row in self._database.rows(statement("ready"), ids=list(ids))]
+
+    def begin_anew(self, instance_id: str, attempt: int, args: str) -> list[str] | None:
+        """running -> queued with other arguments (JSON text) and an empty journal, fenced.
+
+        Answers what was live below and ended with it; None when fenced out.
+        """
+        with self._database.transaction() as connection:
+            values = {"id": instance_id, "attempt": attempt, "args": args}
+            if connection.execute(statement("begin_anew"), values).fetchone() is None:
+                return None
+            row = connection.execute(
+                statement("rewind"), {"id": instance_id, "position": 0, "children": []}
+            ).fetchone()
+            assert row is not None
+            return [str(one) for one in row["ended"]]
+
+    def checkpoint(self, instance_id: str) -> Checkpoint:
+        """What the agent has kept; nothing, as version 0, before it has kept anything."""
+        row = self._database.row(statement("checkpoint"), id=instance_id)
+        return Checkpoint(0, {}) if row is None else Checkpoint(row["version"], row["value"])
+
+    def write_checkpoint(self, instance_id: str, attempt: int, value: str) -> int | None:
+        """Keep this (JSON text of an object) instead; its version, None when fenced out."""
+        row = self._database.row(
+            statement("write_checkpoint"), id=instance_id, attempt=attempt, value=value
+        )
+        return None if row is None else int(row["version"])
+
+
+def _text(entries: Sequence[Entry]) -> str:
+    """Entries as the JSON that the statements read; their values keep their own text."""
+    return "[" + ",".join(entry.to_json() for entry in entries) + "]"
