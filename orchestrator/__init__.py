@@ -7,6 +7,7 @@ from orchestrator.agents.call import Call
 from orchestrator.agents.context import AsyncContext, Context
 from orchestrator.agents.handle import Handle
 from orchestrator.agents.lock import Lock
+from orchestrator.agents.programs import process_agent
 from orchestrator.agents.registry import agent
 from orchestrator.client.orchestrator import Orchestrator
 from orchestrator.config.settings import Settings
@@ -89,4 +90,5 @@ __all__ = [
     "Unavailable",
     "WaitNode",
     "agent",
+    "process_agent",
 ]

@@ -20,7 +20,7 @@ from orchestrator.engine.heartbeat import Heart
 from orchestrator.engine.running import Running, StopReason
 from orchestrator.telemetry.logging import get_logger
 from workers.pool import TaskPool
-from workers.runtimes.python import PythonRuntime
+from workers.runtimes.every import EveryRuntime
 
 log = get_logger("orchestrator.worker")
 
@@ -63,7 +63,7 @@ def start_agents(settings: Settings, worker: str, pool: str, concurrency: int) -
     deps = bootstrap.build(settings, specs=REGISTRY.specs(), max_connections=connections)
     running = Running(on_parked=_parked)
     sys.setswitchinterval(SWITCH_INTERVAL)
-    host = Host(worker, running, PythonRuntime(deps, REGISTRY, settings.max_payload_bytes))
+    host = Host(worker, running, EveryRuntime(deps, REGISTRY, settings.max_payload_bytes))
     heart = Heart(deps, host, pool, concurrency, settings.heartbeat, announce_ready)
     deps.store.save_agents(REGISTRY.specs().values())
     process = _become(Process(deps, host, heart))
@@ -74,7 +74,7 @@ def start_agents(settings: Settings, worker: str, pool: str, concurrency: int) -
 def start_housekeeping(settings: Settings, worker: str) -> Process:
     """Make this process one that does housekeeping only."""
     deps = bootstrap.build(settings)
-    host = Host(worker, Running(), PythonRuntime(deps, REGISTRY, settings.max_payload_bytes))
+    host = Host(worker, Running(), EveryRuntime(deps, REGISTRY, settings.max_payload_bytes))
     return _become(Process(deps, host, None))
 
 

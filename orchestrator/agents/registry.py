@@ -98,16 +98,7 @@ def agent(
     may take, `pool` the workers that run it, `retry` what follows a failed attempt, `resources`
     what it calls: instances wait in line while one of them is stopped by its breaker.
     """
-    if not is_identifier(name) or not is_identifier(pool):
-        raise ConfigurationError(
-            f"@agent({name!r}, pool={pool!r}): use 1 to 100 letters, digits and _ . / - , "
-            'beginning with a letter or digit, as in @agent("summarise").'
-        )
-    if timeout is not None and not 0 < timeout <= LONGEST_TIMEOUT:
-        raise ConfigurationError(
-            f"@agent({name!r}, timeout={timeout!r}): must be above 0 and up to "
-            f"{LONGEST_TIMEOUT:g} seconds."
-        )
+    checked("@agent", name, pool, timeout)
 
     def register(function: Function) -> Function:
         parameters, required, takes_any = _parameters(name, function)
@@ -116,7 +107,7 @@ def agent(
             pool=pool,
             timeout=timeout,
             retry=retry or RetryPolicy(),
-            resources=tuple(map(_name_of, resources)),
+            resources=tuple(map(name_of, resources)),
             parameters=parameters,
             required=required,
             takes_any=takes_any,
@@ -128,7 +119,22 @@ def agent(
     return register
 
 
-def _name_of(resource: str | Resource) -> str:
+def checked(form: str, name: str, pool: str, timeout: float | None) -> None:
+    """Refuse what no agent can have; `form` is how it was registered."""
+    if not is_identifier(name) or not is_identifier(pool):
+        raise ConfigurationError(
+            f"{form}({name!r}, pool={pool!r}): use 1 to 100 letters, digits and _ . / - , "
+            f'beginning with a letter or digit, as in {form}("summarise").'
+        )
+    if timeout is not None and not 0 < timeout <= LONGEST_TIMEOUT:
+        raise ConfigurationError(
+            f"{form}({name!r}, timeout={timeout!r}): must be above 0 and up to "
+            f"{LONGEST_TIMEOUT:g} seconds."
+        )
+
+
+def name_of(resource: str | Resource) -> str:
+    """The name of a resource, if it can be one."""
     name = resource.name if isinstance(resource, Resource) else resource
     if not is_identifier(name):
         raise ConfigurationError(
@@ -163,4 +169,5 @@ _NO_PARAMETER = inspect.Parameter("nothing", inspect.Parameter.KEYWORD_ONLY)
 
 
 def _origin(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
+    module, name = (getattr(function, one, None) for one in ("__module__", "__qualname__"))
+    return f"{module}.{name}" if name else repr(function)

@@ -57,6 +57,7 @@ PUBLIC = [
     "Unavailable",
     "WaitNode",
     "agent",
+    "process_agent",
 ]
 
 #: Public methods and properties of what users hold in their hands.

@@ -7,6 +7,7 @@ looks like a clone: files are written, a worker and a beat run, programs and com
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def write_files(found: list[Block], folder: Path) -> list[str]:
             with (folder / name).open("a") as file:
                 file.write("\n\n" + block.text)
     files = sorted(folder.glob("*.py"))
-    return [path.stem for path in files if "@agent(" in path.read_text()]
+    return [path.stem for path in files if re.search(r"^@?\w*agent\(", path.read_text(), re.M)]
 
 
 def run(block: Block, folder: Path) -> str:

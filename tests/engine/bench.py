@@ -28,7 +28,7 @@ from orchestrator.engine.spawn import spawn
 from orchestrator.transport.envelope import PRIORITY_LEVELS, PRIORITY_SEPARATOR
 from tests.support.make import parent_of
 from tests.support.waiting import wait_until
-from workers.runtimes.python import PythonRuntime
+from workers.runtimes.every import EveryRuntime
 
 #: `lib/now.lua`, but ahead of the server's clock by as much as a test says.
 CLOCK = """
@@ -59,7 +59,7 @@ class Bench:
 
     def new_host(self, name: str, registry: Registry | None = None) -> Host:
         """Another worker process, as far as anybody can tell."""
-        runtime = PythonRuntime(self.deps, registry or self.registry, self.deps.max_payload_bytes)
+        runtime = EveryRuntime(self.deps, registry or self.registry, self.deps.max_payload_bytes)
         return Host(name, self.running if name == "bench" else Running(), runtime)
 
     # --- setting the scene ------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents import registry
+from orchestrator.agents.programs import process_agent
 from orchestrator.agents.registry import RegisteredAgent, Registry, agent
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.instance import LONGEST_TIMEOUT, AgentSpec
@@ -137,3 +138,40 @@ def test_the_specs_follow_later_registrations(fresh: Registry) -> None:
     fresh.add(RegisteredAgent(AgentSpec("late"), plain))
     assert list(specs) == ["late"]
     assert fresh.get("never") is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"command": []},
+        {"command": "sh -c true"},
+        {"command": ["a\x00"]},
+        {"command": ["a", 1]},
+        {"command": ["a"], "env": {"A=B": "1"}},
+        {"command": ["a"], "env": {"A": 1}},
+        {"command": ["a"], "memory_limit": 0},
+        {"command": ["a"], "grace": -1},
+        {"command": ["a"], "grace": 60},
+        {"command": ["a"], "timeout": 0},
+        {"command": ["a"], "pool": "?"},
+    ],
+)
+def test_a_program_that_cannot_be_an_agent(options: dict[str, Any], fresh: Registry) -> None:
+    with pytest.raises(ConfigurationError, match=r"process_agent\('a'"):
+        process_agent("a", **options)
+    assert not fresh.specs()
+
+
+def test_two_programs_under_one_name() -> None:
+    process_agent("a", command=["true"])
+    process_agent("a", command=["true"])
+    with pytest.raises(ConfigurationError, match="Give each its own name"):
+        process_agent("a", command=["false"])
+
+
+def test_a_program_is_no_function(fresh: Registry) -> None:
+    process_agent("a", command=["true"])
+    registered = fresh.get("a")
+    assert registered is not None
+    with pytest.raises(ConfigurationError, match="runs in a worker"):
+        registered.function(None)

@@ -5,39 +5,16 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import threading
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from orchestrator.agents.context import AsyncContext, Context
 from orchestrator.agents.registry import RegisteredAgent, Registry
-from orchestrator.domain import payload
-from orchestrator.domain.call import CallRefusal
-from orchestrator.domain.errors import (
-    CallRefused,
-    DeadlockDetected,
-    NonDeterministicAgent,
-    SpawnRefused,
-)
-from orchestrator.domain.lifecycle import Reason
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.execute import (
-    Completed,
-    Failed,
-    HandedBack,
-    Host,
-    Outcome,
-    outcome_of_stop,
-)
+from orchestrator.engine.execute import Host, Outcome, outcome_of_stop
 from orchestrator.engine.running import Run, Stop, StopReason
-from orchestrator.telemetry.logging import get_logger
-
-log = get_logger("orchestrator.runtime")
-
-#: Characters of a message and of a traceback that are recorded.
-LONGEST_MESSAGE = 2_000
-LONGEST_TRACEBACK = 8_000
+from workers.runtimes.outcomes import completed, not_loaded, raised
 
 
 class PythonRuntime:
@@ -52,23 +29,15 @@ class PythonRuntime:
         """Run the attempt to its end on the calling thread. Never raises."""
         registered = self._registry.get(run.instance.agent)
         if registered is None:
-            return _not_loaded(run)
+            return not_loaded(run)
         call = _call_async if registered.is_async else _call
         try:
             value = call(registered, Context(self._deps, host, run), run)
         except Stop:
             return outcome_of_stop(run)
         except BaseException as error:  # whatever an agent raises is its failure
-            return outcome_of_stop(run) if run.stopped.is_set() else _outcome_of(run, error)
-        return self._completed(run, value)
-
-    def _completed(self, run: Run, value: object) -> Outcome:
-        try:
-            text = payload.encode(value, name="result", max_bytes=self._max_payload_bytes)
-        except (payload.NotJSON, payload.TooLarge) as error:
-            fault = {"type": type(error).__name__, "message": str(error)}
-            return Failed(Reason.INVALID_RESULT, fault, retryable=False)
-        return Completed(text)
+            return outcome_of_stop(run) if run.stopped.is_set() else raised(run, error)
+        return completed(value, self._max_payload_bytes)
 
 
 def _call(registered: RegisteredAgent, context: Context, run: Run) -> Any:
@@ -116,52 +85,3 @@ def _absorb_interrupt(run: Run) -> None:
         with suppress(_Interrupt):
             for _ in range(1_000):
                 pass
-
-
-def _not_loaded(run: Run) -> Outcome:
-    message = (
-        f"This worker does not have the agent {run.instance.agent!r}. Start it with "
-        "--agents MODULE, or give the agent a pool of its own workers."
-    )
-    return Failed(Reason.AGENT_NOT_LOADED, {"type": "AgentNotLoaded", "message": message})
-
-
-def _outcome_of(run: Run, error: BaseException) -> Outcome:
-    if isinstance(error, CallRefused) and error.code == CallRefusal.BREAKER_OPEN:
-        return HandedBack(Reason.BREAKER_OPEN, error.retry_after or 0.0)
-    return _failed(run, error)
-
-
-def _failed(run: Run, error: BaseException) -> Outcome:
-    log.info("agent.raised", instance=run.id, agent=run.instance.agent, error=type(error).__name__)
-    fault = {
-        "type": type(error).__name__,
-        "message": _storable(_text_of(error))[:LONGEST_MESSAGE],
-        "traceback": _storable("".join(traceback.format_exception(error)))[-LONGEST_TRACEBACK:],
-    }
-    is_exhausted = _is_exhausted(error)
-    retryable = not isinstance(error, NonDeterministicAgent) and not is_exhausted
-    is_deadlock = isinstance(error, DeadlockDetected)
-    reason = Reason.DEADLOCK_DETECTED if is_deadlock else Reason.AGENT_ERROR
-    return Failed(Reason.BUDGET_EXCEEDED if is_exhausted else reason, fault, retryable)
-
-
-def _is_exhausted(error: BaseException) -> bool:
-    """Whether a budget is used up; no other attempt would find more in it."""
-    return (
-        isinstance(error, CallRefused | SpawnRefused)
-        and error.code == Reason.BUDGET_EXCEEDED
-        and not error.retryable
-    )
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "(the error cannot be told: its __str__ raises)"
-
-
-def _storable(text: str) -> str:
-    """Text that PostgreSQL can hold."""
-    return text.replace("\x00", "\\0").encode(errors="replace").decode()

@@ -1,0 +1,85 @@
+"""What the end of an agent's code means for its attempt; the same for all runtimes."""
+
+from __future__ import annotations
+
+import traceback
+
+from orchestrator.domain import payload
+from orchestrator.domain.call import CallRefusal
+from orchestrator.domain.errors import (
+    CallRefused,
+    DeadlockDetected,
+    NonDeterministicAgent,
+    SpawnRefused,
+)
+from orchestrator.domain.lifecycle import Reason
+from orchestrator.engine.execute import Completed, Failed, HandedBack, Outcome
+from orchestrator.engine.running import Run
+from orchestrator.telemetry.logging import get_logger
+
+log = get_logger("orchestrator.runtime")
+
+#: Characters of a message and of a traceback that are recorded.
+LONGEST_MESSAGE = 2_000
+LONGEST_TRACEBACK = 8_000
+
+
+def completed(value: object, max_bytes: int) -> Outcome:
+    """The agent returned this; what cannot be stored is a failure that no retry helps."""
+    try:
+        text = payload.encode(value, name="result", max_bytes=max_bytes)
+    except (payload.NotJSON, payload.TooLarge) as error:
+        fault = {"type": type(error).__name__, "message": str(error)}
+        return Failed(Reason.INVALID_RESULT, fault, retryable=False)
+    return Completed(text)
+
+
+def not_loaded(run: Run) -> Outcome:
+    """This process lacks the agent's code."""
+    message = (
+        f"This worker does not have the agent {run.instance.agent!r}. Start it with "
+        "--agents MODULE, or give the agent a pool of its own workers."
+    )
+    return Failed(Reason.AGENT_NOT_LOADED, {"type": "AgentNotLoaded", "message": message})
+
+
+def raised(run: Run, error: BaseException) -> Outcome:
+    """What it means for an attempt that its code raised this."""
+    if isinstance(error, CallRefused) and error.code == CallRefusal.BREAKER_OPEN:
+        return HandedBack(Reason.BREAKER_OPEN, error.retry_after or 0.0)
+    return _failed(run, error)
+
+
+def _failed(run: Run, error: BaseException) -> Outcome:
+    log.info("agent.raised", instance=run.id, agent=run.instance.agent, error=type(error).__name__)
+    fault = {
+        "type": type(error).__name__,
+        "message": storable(_text_of(error))[:LONGEST_MESSAGE],
+        "traceback": storable("".join(traceback.format_exception(error)))[-LONGEST_TRACEBACK:],
+    }
+    is_exhausted = _is_exhausted(error)
+    retryable = not isinstance(error, NonDeterministicAgent) and not is_exhausted
+    is_deadlock = isinstance(error, DeadlockDetected)
+    reason = Reason.DEADLOCK_DETECTED if is_deadlock else Reason.AGENT_ERROR
+    return Failed(Reason.BUDGET_EXCEEDED if is_exhausted else reason, fault, retryable)
+
+
+def _is_exhausted(error: BaseException) -> bool:
+    """Whether a budget is used up; no other attempt would find more in it."""
+    return (
+        isinstance(error, CallRefused | SpawnRefused)
+        and error.code == Reason.BUDGET_EXCEEDED
+        and not error.retryable
+    )
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(the error cannot be told: its __str__ raises)"
+
+
+def storable(text: str) -> str:
+    """Text that PostgreSQL can hold."""
+    return text.replace("\x00", "\\0").encode(errors="replace").decode()
