@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from orchestrator.domain.failure import Kinds
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.engine.deps import Deps
@@ -35,6 +36,8 @@ class Failed:
     error: dict[str, Any]
     #: whether the retry policy is asked at all
     retryable: bool = True
+    #: what the error is, for the retry policy; empty: what `error` says
+    kinds: Kinds = ()
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,8 @@ def _turn_away(deps: Deps, instance_id: str, attempt: int) -> None:
 
 def _may_retry(instance: Instance, failed: Failed) -> bool:
     failures = instance.failures + 1
-    return failed.retryable and instance.retry.allows(failures, failed.error.get("type", ""))
+    kinds = failed.kinds or str(failed.error.get("type", ""))
+    return failed.retryable and instance.retry.allows(failures, kinds)
 
 
 def _settle(deps: Deps, run: Run, ending: Ending) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-
 from orchestrator.domain import payload
 from orchestrator.domain.call import CallRefusal
 from orchestrator.domain.errors import (
@@ -12,16 +10,13 @@ from orchestrator.domain.errors import (
     NonDeterministicAgent,
     SpawnRefused,
 )
+from orchestrator.domain.failure import describe, kinds_of
 from orchestrator.domain.lifecycle import Reason
 from orchestrator.engine.execute import Completed, Failed, HandedBack, Outcome
 from orchestrator.engine.running import Run
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.runtime")
-
-#: Characters of a message and of a traceback that are recorded.
-LONGEST_MESSAGE = 2_000
-LONGEST_TRACEBACK = 8_000
 
 
 def completed(value: object, max_bytes: int) -> Outcome:
@@ -52,16 +47,12 @@ def raised(run: Run, error: BaseException) -> Outcome:
 
 def _failed(run: Run, error: BaseException) -> Outcome:
     log.info("agent.raised", instance=run.id, agent=run.instance.agent, error=type(error).__name__)
-    fault = {
-        "type": type(error).__name__,
-        "message": storable(_text_of(error))[:LONGEST_MESSAGE],
-        "traceback": storable("".join(traceback.format_exception(error)))[-LONGEST_TRACEBACK:],
-    }
     is_exhausted = _is_exhausted(error)
     retryable = not isinstance(error, NonDeterministicAgent) and not is_exhausted
     is_deadlock = isinstance(error, DeadlockDetected)
     reason = Reason.DEADLOCK_DETECTED if is_deadlock else Reason.AGENT_ERROR
-    return Failed(Reason.BUDGET_EXCEEDED if is_exhausted else reason, fault, retryable)
+    why = Reason.BUDGET_EXCEEDED if is_exhausted else reason
+    return Failed(why, describe(error), retryable, kinds_of(error))
 
 
 def _is_exhausted(error: BaseException) -> bool:
@@ -71,15 +62,3 @@ def _is_exhausted(error: BaseException) -> bool:
         and error.code == Reason.BUDGET_EXCEEDED
         and not error.retryable
     )
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "(the error cannot be told: its __str__ raises)"
-
-
-def storable(text: str) -> str:
-    """Text that PostgreSQL can hold."""
-    return text.replace("\x00", "\\0").encode(errors="replace").decode()

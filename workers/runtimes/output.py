@@ -7,9 +7,9 @@ import time
 from collections import deque
 from typing import Any
 
+from orchestrator.domain.failure import storable
 from orchestrator.domain.instance import Instance
 from orchestrator.telemetry.logging import get_logger
-from workers.runtimes.outcomes import storable
 
 log = get_logger("orchestrator.program")
 

@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.agents.context import Context
 from orchestrator.agents.programs import Program
 from orchestrator.agents.registry import Registry
+from orchestrator.domain.failure import LONGEST_MESSAGE, storable
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import Reason
 from orchestrator.engine import wait
@@ -19,7 +20,7 @@ from orchestrator.engine.execute import Failed, Host, Outcome, outcome_of_stop
 from orchestrator.engine.running import Run
 from workers.runtimes.dialogue import Dialogue
 from workers.runtimes.group import Group
-from workers.runtimes.outcomes import LONGEST_MESSAGE, completed, not_loaded, raised, storable
+from workers.runtimes.outcomes import completed, not_loaded, raised
 from workers.runtimes.output import Message
 from workers.runtimes.requests import Requests
 from workers.runtimes.warden import Warden
