@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Sequence
 from typing import cast
 
 import redis
 
-from orchestrator.admission.accounts import budget_text
 from orchestrator.admission.budgets import BudgetCalls
 from orchestrator.admission.calls import CallGate
 from orchestrator.admission.credits import CreditCalls
 from orchestrator.admission.explaining import ExplainCalls
 from orchestrator.admission.limits import DEALT, LimitCalls, part
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
+from orchestrator.admission.sleeping import SleepCalls
+from orchestrator.admission.values import (
+    adopt_values,
+    check_in_values,
+    describe,
+    follow_values,
+    or_empty,
+)
 from orchestrator.admission.waiting import WaitCalls
 from orchestrator.domain.errors import GateUnavailable
-from orchestrator.domain.instance import Instance, NewInstance, Parent
+from orchestrator.domain.instance import Instance, NewInstance
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Verdict
 
 
-class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCalls):
+class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, SleepCalls, ExplainCalls):
     """All decisions about limits, taken by Lua scripts in Redis."""
 
     #: which shard is dealt the first of what a worker has free
@@ -31,24 +37,38 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
 
     # --- a spawn --------------------------------------------------------------------------
 
-    def check_in(self, new: NewInstance, on_limit: str) -> Verdict:
-        """Decide about a spawn; see `lua/check_in.lua`."""
-        return to_verdict(self._run("check_in", **_check_in_values(new, on_limit)))
+    def check_in(self, new: NewInstance, on_limit: str, *, held: bool = False) -> Verdict:
+        """Decide about a spawn; see `lua/check_in.lua`.
 
-    def check_in_many(self, news: Sequence[NewInstance], on_limit: Sequence[str]) -> list[Verdict]:
-        """Decide about several spawns in one round trip, each by itself, in this order."""
-        calls = [_check_in_values(new, wish) for new, wish in zip(news, on_limit, strict=True)]
+        `held`: it is to wait for others first, so it needs a place in the queue and no slot.
+        """
+        return to_verdict(self._run("check_in", **check_in_values(new, on_limit, held=held)))
+
+    def check_in_many(
+        self,
+        news: Sequence[NewInstance],
+        on_limit: Sequence[str],
+        held: Collection[str] = (),
+    ) -> list[Verdict]:
+        """Decide about several spawns in one round trip, each by itself, in this order.
+
+        `held`: the ids of those that are to wait for others first.
+        """
+        calls = [
+            check_in_values(new, wish, held=new.id in held)
+            for new, wish in zip(news, on_limit, strict=True)
+        ]
         return [to_verdict(reply) for reply in self._run_many("check_in", calls)]
 
     def follow(self, new: NewInstance) -> str:
         """Start a recorded spawn or put it in line; answers its place."""
-        place, more = self._run("follow", **_follow_values(new))
+        place, more = self._run("follow", **follow_values(new))
         self._pump_if(more)
         return cast(str, place)
 
     def follow_many(self, news: Sequence[NewInstance]) -> list[str]:
         """`follow` for several in one round trip."""
-        replies = self._run_many("follow", [_follow_values(new) for new in news])
+        replies = self._run_many("follow", [follow_values(new) for new in news])
         self._pump_if(any(more for _, more in replies))
         return [place for place, _ in replies]
 
@@ -58,47 +78,26 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
 
     # --- an attempt -----------------------------------------------------------------------
 
-    def release(self, instance_id: str, attempt: int) -> None:
-        """Free the slot of an attempt that has ended, and hand out the next."""
-        self._pump_if(self._run("release", id=instance_id, attempt=attempt))
+    def release(self, instance_id: str, attempt: int, *, ended: bool = True) -> None:
+        """Free the slot of an attempt that is over, and hand out the next.
+
+        `ended`: whether its instance has ended for good, so that nobody has to wait for it any
+        more; False where another attempt has taken over.
+        """
+        self._pump_if(self._run("release", id=instance_id, attempt=attempt, ended=int(ended)))
 
     def requeue(self, instance: Instance, attempt: int, delay: float = 0.0) -> None:
         """Put an instance back in line after its attempt, not before `delay` seconds."""
-        values = _describe(instance) | {
+        values = describe(instance) | {
             "attempt": attempt,
-            "cost": _or_empty(instance.cost),
+            "cost": or_empty(instance.cost),
             "delay_ms": round(delay * 1000),
         }
         self._pump_if(self._run("requeue", **values))
 
-    def suspend(self, instance_id: str, attempt: int, worker: str) -> bool:
-        """Free the slot of an attempt that waits on a thread of this worker."""
-        done, more = self._run("suspend", id=instance_id, attempt=attempt, worker=worker)
-        self._pump_if(more)
-        return bool(done)
-
-    def resume(self, instance_id: str, attempt: int) -> Glance:
-        """Ask for a slot again; answers where the instance is now, and as which attempt."""
-        place, newest, more = self._run("resume", id=instance_id, attempt=attempt)
-        self._pump_if(more)
-        return Glance(place, int(newest), "")
-
     def cancel(self, ids: Sequence[str]) -> None:
         """Take ended instances out of line and have running ones stopped."""
-        more = False
-        for start in range(0, len(ids), 500):
-            more |= any(self._run_split("cancel", ids[start : start + 500]))
-        self._pump_if(more)
-
-    def pump(self) -> None:
-        """Hand out until there is no room or nobody waits."""
-        for number in range(self.size):
-            while self._run_on(number, "pump_now", budget=64):
-                pass
-
-    def _pump_if(self, more: object) -> None:
-        if more:
-            self.pump()
+        self._run_in_parts("cancel", ids)
 
     # --- workers and housekeeping ---------------------------------------------------------
 
@@ -157,12 +156,16 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
         ]
         return Sweep(any(more for more, *_ in replies), tuple(expired))
 
-    def forget(self, instance_id: str, attempt: int, *, recorded: bool = True) -> None:
+    def forget(
+        self, instance_id: str, attempt: int, *, recorded: bool = True, ended: bool = True
+    ) -> None:
         """Give up an expired place that belongs to no live instance.
 
         `recorded`: whether there was one at all; a spawn that was not recorded was none.
+        `ended`: whether it has ended for good; False where another attempt has taken over.
         """
-        self._run("forget", id=instance_id, attempt=attempt, recorded=int(recorded))
+        values = {"recorded": int(recorded), "ended": int(ended)}
+        self._pump_if(self._run("forget", id=instance_id, attempt=attempt, **values))
 
     def unknown(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that the gate knows nothing of."""
@@ -170,19 +173,7 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
 
     def adopt(self, instances: Sequence[Instance]) -> None:
         """Learn of live instances from their rows."""
-        calls = [
-            _describe(instance)
-            | {
-                "attempt": instance.attempt,
-                "cost": _or_empty(instance.cost),
-                "state": instance.state,
-                "delay_ms": _milliseconds_until(instance.not_before),
-                "ttl_ms": _time_to_live(instance),
-                "worker": instance.worker or "",
-            }
-            for instance in instances
-        ]
-        self._run_many("adopt", calls)
+        self._run_many("adopt", [adopt_values(instance) for instance in instances])
 
     def begin_round(self, job: str, period: float) -> bool:
         """Whether this call is the one to do the current round of a housekeeping job."""
@@ -297,11 +288,18 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
 
     def backlog_pages(self, size: int) -> Iterator[list[str]]:
         """The ids that wait in line, in pages of about `size`; a page may repeat some."""
+        return self._pages("backlog", size)
+
+    def suspended_pages(self, size: int) -> Iterator[list[str]]:
+        """The same for those that wait without a slot."""
+        return self._pages("suspended", size)
+
+    def _pages(self, name: str, size: int) -> Iterator[list[str]]:
         for number in range(self.size):
             cursor = -1
             while cursor:
-                scan = self._ask(number, "zscan", "backlog", "", max(cursor, 0), None, size)
-                cursor, found = int(scan[0]), [one for one, _since in scan[1]]
+                scan = self._ask(number, "zscan", name, "", max(cursor, 0), None, size)
+                cursor, found = int(scan[0]), [one for one, _score in scan[1]]
                 if found:
                     yield found
 
@@ -340,51 +338,3 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, ExplainCal
     def queues(self, pool: str) -> list[str]:
         """The Celery queues of a pool: one a shard."""
         return [shard.key("queue", pool) for shard in self.shards]
-
-
-def _describe(instance: Instance | NewInstance) -> dict[str, object]:
-    parent = instance.parent if isinstance(instance, NewInstance) else instance.parent_id
-    return {
-        "id": instance.id,
-        "session": instance.session,
-        "tenant": instance.tenant,
-        "pool": instance.pool,
-        "agent": instance.agent,
-        "priority": int(instance.priority),
-        "depth": instance.depth,
-        "parent": parent.id if isinstance(parent, Parent) else parent or "",
-        "budget": budget_text(instance.budget),
-    }
-
-
-def _milliseconds_until(time: datetime | None) -> int:
-    """How long to wait by this process's clock; only the length of a backoff hangs on it."""
-    return 0 if time is None else max(0, round((time - datetime.now(UTC)).total_seconds() * 1000))
-
-
-def _check_in_values(new: NewInstance, on_limit: str) -> dict[str, object]:
-    return _describe(new) | {
-        "parent_attempt": new.parent.attempt if new.parent else 0,
-        "on_limit": on_limit,
-        "delay_ms": _milliseconds_until(new.not_before),
-    }
-
-
-def _follow_values(new: NewInstance) -> dict[str, object]:
-    return _describe(new) | {
-        "attempt": 0,
-        "cost": _or_empty(new.cost),
-        "delay_ms": _milliseconds_until(new.not_before),
-        "ttl_ms": _time_to_live(new),
-    }
-
-
-def _time_to_live(instance: Instance | NewInstance) -> int:
-    """Milliseconds it may still wait for its first start; 0: as long as it takes."""
-    if instance.expires_at is None:
-        return 0
-    return max(1, _milliseconds_until(instance.expires_at))
-
-
-def _or_empty(value: float | None) -> object:
-    return "" if value is None else value

@@ -29,7 +29,8 @@ KEYS: dict[str, str] = {
     "limits": ":limits",
     # hash <id>: one instance: place, attempt, session, tenant, pool, agent, priority, thread,
     # stop, cost, expires; once parked: line, class (after aging), sequence, since; once handed
-    # out: held_since, charge, spent (what its calls report)
+    # out: held_since, charge, spent (what its calls report); not_before of one that is held; the
+    # attempt that was `woken` before it slept
     "instance": ":instance:",
     # zset id -> expiry: the slots. A slot is held exactly as long as its lease is here.
     "leases": ":leases",
@@ -73,11 +74,19 @@ KEYS: dict[str, str] = {
     "pools": ":pools",
     # zset id -> due: queued instances that may not start yet
     "delayed": ":delayed",
-    # zset id -> expiry: instances that wait on a thread of a live worker, without a slot
+    # zset id -> expiry: instances that wait without a slot: on a thread of a live worker, or with
+    # nobody there, for as long as it takes
     "suspended": ":suspended",
+    # zset id -> since: spawns that wait for others before they start for the first time
+    "held": ":held",
+    # zset id -> when: the waits of those that nobody stays with end by then
+    "timers": ":timers",
+    # zset id -> since: instances that have ended, for which others still wait
+    "ended": ":ended",
     # zset id -> when to look: places whose lease ran out, for the sweep to judge
     "expired": ":expired",
-    # hash <id>: the wait of an instance: claim, kind, needs, since; cycle when it has failed
+    # hash <id>: the wait of an instance: claim, kind, needs, since, the attempt that is about to
+    # wait; cycle when it has failed
     "wait": ":wait:",
     # set <id>: the nodes it waits for: instances by id, locks as lock:<length of tenant> <both>
     "targets": ":targets:",
@@ -157,6 +166,8 @@ KEYS: dict[str, str] = {
     "turn": ":turn:",
     # channel <id>: its wait may be over: a lock is its own, or the wait has failed
     "woken": ":woken:",
+    # channel: milliseconds until something is due, sooner than was known
+    "due": ":due",
     # channel: "id": whoever runs it must stop it
     "stop": ":stop",
 }

@@ -106,7 +106,7 @@ def finish(deps: Deps, run: Run, outcome: Outcome) -> None:
             _hand_back(deps, run, Reason.WORKER_STOPPED)
         case Stopped():
             # Its row is not this attempt's to write any more.
-            insist(lambda: deps.gate.release(run.id, run.attempt))
+            _release(deps, run)
 
 
 def abandon(deps: Deps, running: Running, run: Run) -> None:
@@ -131,9 +131,10 @@ def _turn_away(deps: Deps, instance_id: str, attempt: int) -> None:
     """An attempt may not begin. Unless it is running already, its slot is free for others."""
     standing = deps.store.standings([instance_id]).get(instance_id)
     runs_already = standing is not None and standing.attempt == attempt
+    has_ended = standing is None or standing.state.is_terminal
     log.info("run.turned_away", instance=instance_id, attempt=attempt, runs=runs_already)
-    if not runs_already or (standing is not None and standing.state.is_terminal):
-        deps.gate.release(instance_id, attempt)
+    if not runs_already or has_ended:
+        deps.gate.release(instance_id, attempt, ended=has_ended)
 
 
 def _may_retry(instance: Instance, failed: Failed) -> bool:
@@ -144,6 +145,9 @@ def _may_retry(instance: Instance, failed: Failed) -> bool:
 
 def _settle(deps: Deps, run: Run, ending: Ending) -> None:
     below = insist(lambda: deps.store.settle(run.id, run.attempt, ending))
+    if below is None:
+        _release(deps, run)
+        return
     if below:
         insist(lambda: deps.gate.cancel(below))
     insist(lambda: deps.gate.release(run.id, run.attempt))
@@ -166,7 +170,14 @@ def _hand_back(
     if kept or _is_in_line(deps, run):
         insist(lambda: deps.gate.requeue(run.instance, run.attempt, delay))
     else:
-        insist(lambda: deps.gate.release(run.id, run.attempt))
+        _release(deps, run)
+
+
+def _release(deps: Deps, run: Run) -> None:
+    """Give up the slot of an attempt whose row somebody else has written."""
+    standing = insist(lambda: deps.store.standings([run.id])).get(run.id)
+    ended = standing is None or standing.state.is_terminal
+    insist(lambda: deps.gate.release(run.id, run.attempt, ended=ended))
 
 
 def _is_in_line(deps: Deps, run: Run) -> bool:

@@ -42,7 +42,10 @@ class Heart:
         self._pool, self._capacity, self._interval = pool, capacity, interval
         self._on_first_beat: Callable[[], None] | None = on_first_beat
         self._closed = threading.Event()
+        #: set when the next beat has become due sooner
+        self._bell = threading.Event()
         self._due = 0.0
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._live, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -52,20 +55,24 @@ class Heart:
     def retire(self) -> None:
         """Offer no capacity from now on, but keep the leases of what still runs."""
         self._capacity = 0
-        self._due = 0.0
+        self._beat_within(0.0)
 
     def close(self) -> None:
         """Stop beating."""
         self._closed.set()
+        self._bell.set()
         self._thread.join(timeout=5)
 
     def _live(self) -> None:
-        with self._deps.notifier.listen(self._deps.gate.channels("stop"), self._stop):
+        gate, listen = self._deps.gate, self._deps.notifier.listen
+        with listen(gate.channels("stop"), self._stop), listen(gate.channels("due"), self._hurry):
             while not self._closed.is_set():
                 enforce(self._deps, self._host)
                 if time.monotonic() >= self._due:
-                    self._due = time.monotonic() + self._beat_safely()
-                self._closed.wait(TICK)
+                    self._due = float("inf")
+                    self._beat_within(self._beat_safely())
+                self._bell.clear()
+                self._bell.wait(max(0.0, min(TICK, self._due - time.monotonic())))
 
     def _beat_safely(self) -> float:
         """Beat; answers the seconds until the next one. Whatever happens, the heart goes on."""
@@ -81,6 +88,15 @@ class Heart:
             self._on_first_beat()
             self._on_first_beat = None
         return min(self._interval, self._interval if next_due is None else next_due)
+
+    def _hurry(self, milliseconds: str) -> None:
+        """Something is due sooner than the last beat was told."""
+        self._beat_within(float(milliseconds) / 1000)
+        self._bell.set()
+
+    def _beat_within(self, seconds: float) -> None:
+        with self._lock:
+            self._due = min(self._due, time.monotonic() + seconds)
 
     def _stop(self, instance_id: str) -> None:
         self._host.running.stop(instance_id, StopReason.CANCELLED)

@@ -11,6 +11,7 @@ import uuid
 from orchestrator.domain.report import Report
 from orchestrator.domain.resource import UNDECLARED, Resource
 from orchestrator.engine import balance, budgets, limits, resources
+from orchestrator.engine.adopt import adopt
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
 from orchestrator.telemetry.logging import get_logger
@@ -56,7 +57,7 @@ def _fill(deps: Deps, shard: int, token: str) -> int:
     after = BEFORE_ALL
     while page := deps.store.live_page(after, PAGE):
         mine = [instance for instance in page if deps.gate.shard_of(instance.tenant) == shard]
-        deps.gate.adopt(mine)
+        adopt(deps, mine)
         adopted += len(mine)
         after = page[-1].id
         if not deps.gate.hold_rebuild(token, HOLD, shard):

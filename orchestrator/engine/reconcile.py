@@ -8,9 +8,11 @@ PostgreSQL alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from orchestrator.domain.report import Report
 from orchestrator.engine import budgets
+from orchestrator.engine.adopt import adopt
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
 
@@ -36,14 +38,14 @@ def _check_page(deps: Deps, ids: Sequence[str]) -> int:
     # runs is given a lease, which its worker renews or which runs out.
     rows = deps.store.get_many(missing) if missing else {}
     live = [row for row in rows.values() if not row.state.is_terminal]
-    deps.gate.adopt(live)
+    adopt(deps, live)
     return len(live)
 
 
 def _forget_ended(deps: Deps) -> int:
-    """Take instances out of line that have ended; answers how many."""
+    """Take instances out of line, and out of their waits, that have ended; answers how many."""
     forgotten = 0
-    for ids in deps.gate.backlog_pages(PAGE):
+    for ids in chain(deps.gate.backlog_pages(PAGE), deps.gate.suspended_pages(PAGE)):
         standings = deps.store.standings(ids)
         ended = [one for one, standing in standings.items() if standing.state.is_terminal]
         deps.gate.cancel(ended)

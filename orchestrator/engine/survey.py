@@ -19,6 +19,7 @@ COLUMNS = {
     "queued": "queued",
     "reserved": "queued",
     "delayed": "delayed",
+    "held": "queued",
     "suspended": "waiting",
     "expired": "waiting",
 }

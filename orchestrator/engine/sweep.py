@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator.domain.lifecycle import Reason
+from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.report import Report
+from orchestrator.engine.adopt import adopt
 from orchestrator.engine.deps import Deps
 
 #: How many places one round looks at.
@@ -24,8 +25,9 @@ def run_once(deps: Deps) -> Report:
             continue
         verdict = deps.store.expire(instance_id, attempt)
         if verdict is None:
-            recorded = instance_id in deps.store.standings([instance_id])
-            deps.gate.forget(instance_id, attempt, recorded=recorded)
+            standing = deps.store.standings([instance_id]).get(instance_id)
+            ended = standing is None or standing.state.is_terminal
+            deps.gate.forget(instance_id, attempt, recorded=standing is not None, ended=ended)
             forgotten += 1
             continue
         instance, below = verdict
@@ -33,6 +35,10 @@ def run_once(deps: Deps) -> Report:
             deps.gate.cancel(below)
             deps.gate.forget(instance_id, attempt)
             failed += 1
+        elif instance.state is State.WAITING:
+            # Its worker died after it had put it to sleep in PostgreSQL.
+            adopt(deps, [instance])
+            requeued += 1
         else:
             deps.gate.requeue(instance, instance.attempt)
             requeued += 1

@@ -369,7 +369,7 @@ def _kinds(item: Item) -> set[str]:
 
 def check(gate: TracedGate, settings: hypothesis_settings) -> None:
     """Let random things happen to this gate until one shows a fault, or enough have."""
-    with patch("orchestrator.admission.gate._milliseconds_until", milliseconds_until):
+    with patch("orchestrator.admission.values.milliseconds_until", milliseconds_until):
         run_state_machine_as_test(
             lambda: GateMachine(gate),  # type: ignore[arg-type]  # anything that makes one will do
             settings=settings,

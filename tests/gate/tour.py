@@ -60,6 +60,7 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "free_lock": lambda gate: gate.free_lock(ROW, "run:1", "name"),
     "glance": lambda gate: gate.glance(NEW.id),
     "heartbeat": lambda gate: gate.heartbeat("worker", "default", 1, [(NEW.id, 1)]),
+    "hold": lambda gate: gate.hold(CHILD, [NEW.id], 1),
     "hold_lock": lambda gate: gate.hold_locks([(ROW, 1, "run:1", "name", 1)]),
     "hold_rebuild": lambda gate: gate.hold_rebuild("token", 10.0),
     "leave_budgets": lambda gate: gate.leave_budgets([NEW.id]),
@@ -80,11 +81,13 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "set_credits": lambda gate: gate.set_credits(0, 1, {"global": -1}),
     "stray_budgets": lambda gate: gate.stray_budgets(0, "0"),
     "stalls": lambda gate: gate.stalls(record=True),
-    "suspend": lambda gate: gate.suspend(NEW.id, 1, "worker"),
+    "suspend": lambda gate: gate.suspend(NEW.id, 1, wake_in=5.0, ended=[CHILD.id]),
     "survey": lambda gate: list(gate.survey()),
     "sweep": lambda gate: gate.sweep(10, 30.0),
     "take_lock": lambda gate: gate.take_lock(ROW, 1, "run:1", "name"),
+    "tell_ended": lambda gate: gate.tell_ended([NEW.id]),
     "unknown": lambda gate: gate.unknown([NEW.id]),
+    "wake": lambda gate: gate.wake([NEW.id]),
     "withdraw": lambda gate: gate.withdraw([NEW.id]),
 }
 

@@ -3,12 +3,11 @@
 -- KEYS    gate
 -- ARGV    id target
 -- REPLY   over
--- USES    now ready waits
+-- USES    now ready waits rouse pump
 local kind, needs = unpack(redis.call('HMGET', key.wait .. id, 'kind', 'needs'))
-if kind ~= 'reply' or not needs or redis.call('SREM', key.targets .. id, target) == 0 then
+if kind ~= 'reply' or not needs or redis.call('SISMEMBER', key.targets .. id, target) == 0 then
   return 0
 end
-redis.call('ZREM', key.waiters .. target, id)
-if redis.call('HINCRBY', key.wait .. id, 'needs', -1) > 0 then return 0 end
-end_waiting(id)
-return 1
+lose_edge(id, target)
+if roused then pump(4) end
+return tonumber(needs) <= 1 and 1 or 0

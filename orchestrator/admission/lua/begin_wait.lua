@@ -8,14 +8,14 @@
 --         agent of each node of the cycle
 -- KEYS    gate
 -- ARGV    id attempt claim kind needs targets...
--- USES    now ready entry waits victim
+-- USES    now ready entry waits rouse victim pump
 local BUDGET = 2000
 local entry = load(id)
 if not entry or entry.attempt ~= tonumber(attempt) or entry.stop ~= ''
     or (entry.place ~= 'dispatched' and entry.place ~= 'suspended') then
   return {'unknown'}
 end
-local known = wait_state(id, claim)
+local known = look_at_wait(id, attempt, claim)
 if known then return known end
 
 stop_waiting(id)
@@ -23,6 +23,7 @@ needs = math.min(tonumber(needs), #targets)
 if needs <= 0 then return {'over'} end
 local cycle, too_many = close_cycle(id, needs, targets, BUDGET)
 if cycle then return cycle end
-begin_waiting(id, claim, kind, needs, targets, now)
+begin_waiting(id, attempt, claim, kind, needs, targets, now)
 if too_many then redis.call('ZADD', key.unchecked, now, id) end
+if roused then pump(16) end
 return {'waiting'}

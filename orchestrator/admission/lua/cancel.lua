@@ -4,7 +4,7 @@
 -- KEYS    gate
 -- ARGV    ids...
 -- REPLY   more
--- USES    now ready config entry waits drop pump budget_leave
+-- USES    now ready config entry waits ends drop pump budget_leave
 for _, id in ipairs(ids) do
   local entry = load(id)
   if entry then
@@ -23,6 +23,7 @@ for _, id in ipairs(ids) do
       budget_leave(id)
     end
   end
-  redis.call('PUBLISH', key.done .. id, '')
+  tell_end(id)
 end
-return pump(16)
+local more = wake_ended(100)
+return math.max(more, pump(16))

@@ -5,6 +5,7 @@
 --            refused: nothing is left behind but the count of the refusal.
 -- KEYS    gate
 -- ARGV    id session tenant pool agent priority depth parent parent_attempt on_limit budget delay_ms
+-- ARGV    held
 -- REPLY   decision refusal scope limit current retry_after_ms [account asked] [holder...]
 -- USES    now ready config entry limits room flow line refresh slots park expire drain holders pump
 -- USES    budget due
@@ -27,7 +28,8 @@ end
 
 -- The common way, short because it makes few functions: nobody waits, no budget is near, nothing
 -- has run out, no resource is declared, and there is room.
-if budget == '' and tonumber(delay_ms) <= 0 and tonumber(depth) <= config.max_depth
+local later = tonumber(delay_ms) > 0 or held == '1'
+if budget == '' and not later and tonumber(depth) <= config.max_depth
     and redis.call('EXISTS', key.ready .. pool, key.tenant_lines .. tenant,
                    key.account .. session_account(tenant, session)) == 0
     and (parent == '' or redis.call('HEXISTS', key.account_of, parent) == 0)
@@ -69,7 +71,6 @@ end
 local scope, limit, used = full_scope(entry)
 local held_ms = line_wait(line_of(entry))
 if held_ms then scope, limit, used = 'breaker', nil, nil end
-local later = tonumber(delay_ms) > 0
 
 if not scope and not waits and not later then
   create(id, entry)

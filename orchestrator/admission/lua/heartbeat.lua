@@ -5,7 +5,7 @@
 -- KEYS    gate
 -- ARGV    worker pool capacity running...
 -- REPLY   more next_due_ms doubtful...
--- USES    now ready config entry workers expire promote pump
+-- USES    now ready config entry workers expire promote ends pump
 offer(worker, pool, tonumber(capacity))
 redis.call('ZADD', key.workers, now + config.lease_ms, worker)
 
@@ -19,7 +19,7 @@ for i = 1, #running, 2 do
   -- One that is to be stopped keeps its slot alive too: it is still running.
   if entry and entry.attempt == attempt then
     local set = entry.place == 'dispatched' and 'leases' or entry.place
-    if set == 'leases' or set == 'suspended' then
+    if set == 'leases' or (set == 'suspended' and entry.thread ~= '') then
       redis.call('ZADD', key[set], 'XX', now + config.lease_ms, id)
     elseif set == 'expired' then
       doubtful[#doubtful + 1] = id
@@ -28,10 +28,10 @@ for i = 1, #running, 2 do
 end
 
 expire(8)
-promote(8)
-local more = pump(16)
+local later = math.max(promote(8), wake_ended(8))
+local more = math.max(later, pump(16))
 local due
-for _, set in ipairs({key.delayed, key.closed}) do
+for _, set in ipairs({key.delayed, key.timers, key.closed}) do
   local first = tonumber(redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2])
   if first then due = math.min(due or first, first) end
 end

@@ -8,19 +8,13 @@
 local entry = load(id)
 if not entry then return 0 end
 local node = lock_node(entry.tenant, lock)
-local by, under, newest = unpack(redis.call('HMGET', key.holder .. node, 'holder', 'claim', 'token'))
+local by, under = unpack(redis.call('HMGET', key.holder .. node, 'holder', 'claim'))
 if by == id and under == claim then return 1 end
 if entry.attempt ~= tonumber(attempt) or entry.place == 'expired' then return 0 end
-if by and tonumber(newest) >= tonumber(token) then return 0 end
--- Without a holder it may have been another's since: then its token is not the newest any more.
-local last = tonumber(redis.call('GET', key.lock_token) or '0')
-if not by and last > tonumber(token) and not locks_closed() then return 0 end
+if not keep_lock(node, id, claim, token) then return 0 end
 if wait_state(id, claim) then stop_waiting(id) end
-if by then redis.call('SREM', key.locks .. by, node) end
-give_lock(node, id, claim, token)
 -- Who waits for the lock may have come while nobody held it: the sweep looks whether it can end.
 if redis.call('HEXISTS', key.wait .. id, 'needs') == 1 then
   redis.call('ZADD', key.unchecked, now, id)
 end
-if last < tonumber(token) then redis.call('SET', key.lock_token, token) end
 return 1

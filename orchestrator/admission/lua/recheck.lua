@@ -5,7 +5,7 @@
 -- KEYS    gate
 -- ARGV    budget again_ms
 -- REPLY   found failed
--- USES    now ready waits victim
+-- USES    now ready waits rouse victim pump
 local id = redis.call('ZRANGEBYSCORE', key.unchecked, '-inf', now, 'LIMIT', 0, 1)[1]
 if not id then return {0, 0} end
 local needs = tonumber(redis.call('HGET', key.wait .. id, 'needs'))
@@ -18,4 +18,5 @@ elseif cycle then
 else
   redis.call('ZREM', key.unchecked, id)
 end
+if roused then pump(16) end
 return {1, cycle and 1 or 0}

@@ -1,33 +1,39 @@
--- release: an attempt has ended and been settled; free its slot and hand out the next.
+-- release: an attempt is over; free its slot and hand out the next. `ended`: so is its instance, for
+-- good; else that has ended otherwise or is another attempt's.
 --
 -- Guarantee  only the attempt that holds the place gives it up; whoever waits for the end is
 --            told even where the place is gone already.
 -- KEYS    gate
--- ARGV    id attempt
+-- ARGV    id attempt ended
 -- REPLY   more
--- USES    now ready config entry due slots cost drop budget_leave expire promote pump
+-- USES    now ready config entry due slots cost drop budget_leave ends expire promote pump
 local entry = load(id)
--- An attempt that was put back in line holds no place any more, unless its thread waits there.
+-- An attempt that was put back in line holds no place any more, unless its thread waits there; nor
+-- does one that is asleep, unless it has ended.
 local holds = entry and entry.attempt == tonumber(attempt)
-    and (entry.place == 'dispatched' or entry.place == 'suspended' or entry.place == 'expired'
+    and (entry.place == 'dispatched' or entry.place == 'expired'
+         or (entry.place == 'suspended' and (entry.thread ~= '' or ended == '1'))
          or (entry.place == 'queued' and entry.thread ~= ''))
 
 -- The common way, short because it makes few functions: the instance leaves nothing but its slot,
--- nobody is in the queue, and nothing has run out.
+-- nobody is in the queue or waits for it, and nothing has run out.
 if holds and entry.place == 'dispatched'
-    and redis.call('EXISTS', key.backlog, key.closed, key.wait .. id, key.locks .. id) == 0
+    and redis.call('EXISTS', key.backlog, key.closed, key.ended, key.wait .. id, key.locks .. id,
+                   key.waiters .. id) == 0
     and redis.call('HEXISTS', key.account_of, id) == 0
-    and not (is_due(key.leases) or is_due(key.suspended) or is_due(key.workers)) then
+    and not (is_due(key.leases) or is_due(key.suspended) or is_due(key.timers)
+             or is_due(key.workers)) then
   give_back(id, entry)
   measure(entry)
   redis.call('DEL', key.instance .. id)
-  redis.call('PUBLISH', key.done .. id, '')
+  if ended == '1' then redis.call('PUBLISH', key.done .. id, '') end
   return 0
 end
 
 if holds then drop(id, entry) end
 if holds then budget_leave(id) end
-redis.call('PUBLISH', key.done .. id, '')
+if ended == '1' then tell_end(id) end
+local more = wake_ended(100)
 expire(4)
 promote(2)
-return pump(4)
+return math.max(more, pump(4))

@@ -5,11 +5,11 @@
 -- KEYS    gate
 -- ARGV    budget hold_ms
 -- REPLY   more (id attempt why)...
--- USES    now ready entry expire promote pump
+-- USES    now ready entry expire promote ends pump
 budget = tonumber(budget)
 expire(budget)
-promote(budget)
-local more = pump(budget)
+local later = math.max(promote(budget), wake_ended(budget))
+local more = math.max(later, pump(budget))
 local ids = redis.call('ZRANGEBYSCORE', key.expired, '-inf', now, 'LIMIT', 0, budget)
 if #ids == budget then more = 1 end
 local reply = {more}

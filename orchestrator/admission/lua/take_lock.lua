@@ -8,8 +8,8 @@
 --         many); or `deadlock`, then kind, name and agent of each node of the cycle
 -- KEYS    gate
 -- ARGV    id attempt claim lock
--- USES    now ready entry nodes waits locks victim
-local BUDGET, MOST_LOCKS, SPAN = 2000, 100, 2 ^ 44
+-- USES    now ready entry nodes waits rouse locks victim pump
+local BUDGET, MOST_LOCKS = 2000, 100
 local entry = load(id)
 if not entry or entry.attempt ~= tonumber(attempt) or entry.stop ~= ''
     or (entry.place ~= 'dispatched' and entry.place ~= 'suspended') then
@@ -20,16 +20,11 @@ local function holder()
   return unpack(redis.call('HMGET', key.holder .. node, 'holder', 'claim', 'token'))
 end
 
-local by, under, token = holder()
--- A claim begins with the run that makes it; what an earlier run of this instance held is free.
-local function run_of(text) return string.match(text, '^[^:]*') end
-if by == id and run_of(under) ~= run_of(claim) then free_lock(node, id) end
-
-local known = wait_state(id, claim)
-if known and known[1] ~= 'waiting' then return known end
 hand_on(node)
-by, under, token = holder()
+if roused then pump(4) end
+local by, under, token = holder()
 if by == id and under == claim then return {'held', token} end
+local known = look_at_wait(id, attempt, claim)
 if known then return known end
 
 stop_waiting(id)
@@ -41,7 +36,7 @@ if not by and not locks_closed() then
 end
 local cycle, too_many = close_cycle(id, 1, {node}, BUDGET)
 if cycle then return cycle end
-local rank = entry.priority * SPAN + redis.call('INCR', key.lock_sequence)
-begin_waiting(id, claim, 'lock', 1, {node}, rank)
+begin_waiting(id, attempt, claim, 'lock', 1, {node}, lock_rank(entry))
 if too_many then redis.call('ZADD', key.unchecked, now, id) end
+if roused then pump(16) end
 return {'waiting'}

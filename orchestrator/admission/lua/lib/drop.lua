@@ -11,8 +11,13 @@ local function leave(id, entry)
   elseif place == 'delayed' or place == 'reserved' then
     redis.call('ZREM', key[place], id)
     leave_backlog(id, entry)
+  elseif place == 'held' then
+    redis.call('ZREM', key.held, id)
+    redis.call('ZREM', key.timers, id)
+    leave_backlog(id, entry)
   else
     redis.call('ZREM', key[place], id)
+    redis.call('ZREM', key.timers, id)
   end
 end
 

@@ -1,4 +1,4 @@
--- USES now config entry limits flow tidy line refresh
+-- USES now config entry limits flow tidy line refresh timers
 -- park: put an instance in the queue of its session, by class and then by arrival.
 -- Within a class those that have run before (resumed, retried) go ahead of new ones.
 -- unpark: take it out again. leave_line: the same, while the caller refreshes.
@@ -68,7 +68,7 @@ local function rank_again(id, entry, class, line)
 end
 
 local function delay(id, entry, delay_ms)
-  redis.call('ZADD', key.delayed, now + delay_ms, id)
+  set_time(key.delayed, id, delay_ms)
   count_in_backlog(id, entry, '+inf')
   move(id, entry, 'delayed')
 end

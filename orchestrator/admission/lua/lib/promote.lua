@@ -1,6 +1,7 @@
--- USES now config entry refresh park drop
+-- USES now config entry refresh park drop waits
 -- promote: do for those who wait what their time has come for, at most `budget` of each kind:
--- park the delayed ones; look again at lines that a breaker held up; end the waiting of those that wait too long; raise others by a class.
+-- park the delayed ones; wake those whose timer is due; look again at lines that a breaker held up; end
+-- the waiting of those that wait too long; raise others by a class. Answers 1 when there may be more.
 -- Of a tenant's instances of one class in a line, one is raised each time that none of them was
 -- handed out or raised for the aging time: so no class starves, and no crowd becomes urgent.
 local function raise(id, entry)
@@ -23,11 +24,14 @@ local function promote(budget)
     local entry = load(id)
     park(id, entry, entry.attempt > 0)
   end
+  local woken = redis.call('ZRANGEBYSCORE', key.timers, '-inf', now, 'LIMIT', 0, budget)
+  for _, id in ipairs(woken) do wake(id, load(id)) end
   local lines = redis.call('ZRANGEBYSCORE', key.closed, '-inf', now, 'LIMIT', 0, budget)
   for _, line in ipairs(lines) do
     redis.call('ZREM', key.closed, line)
     refresh_line(line)
   end
+  local more = (#ids == budget or #woken == budget) and 1 or 0
   ids = redis.call('ZRANGEBYSCORE', key.backlog, '-inf', now, 'LIMIT', 0, budget)
   for _, id in ipairs(ids) do
     local entry = load(id)
@@ -39,4 +43,5 @@ local function promote(budget)
       raise(id, entry)
     end
   end
+  return more
 end
