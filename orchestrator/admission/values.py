@@ -81,10 +81,10 @@ def hold_values(
 
 def _wait_text(instance: Instance) -> str:
     """What an instance waits for with nobody there, and the locks it keeps, as JSON; or nothing."""
-    first = getattr(instance, "depends_on", None) if instance.attempt == 0 else None
+    first = instance.depends_on if instance.attempt == 0 else None
     if first is not None:
         return json.dumps({"kind": "after", "needs": len(first.ids), "targets": first.ids})
-    wait = getattr(instance, "wait", None)
+    wait = instance.wait
     if wait is None or instance.state not in (State.WAITING, State.QUEUED):
         return ""
     fields: dict[str, object] = {

@@ -22,5 +22,5 @@ def adopt(deps: Deps, instances: Sequence[Instance]) -> None:
 
 
 def _targets(instance: Instance) -> Sequence[str]:
-    wait, first = getattr(instance, "wait", None), getattr(instance, "depends_on", None)
+    wait, first = instance.wait, instance.depends_on
     return [*(wait.targets if wait else ()), *(first.ids if first and not instance.attempt else ())]

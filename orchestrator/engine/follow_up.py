@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.domain.lifecycle import State
+from orchestrator.engine.adopt import adopt
 from orchestrator.engine.deps import Deps
 
 
@@ -13,7 +14,7 @@ def follow_up(deps: Deps, ids: Sequence[str]) -> int:
     missing = deps.gate.unknown(ids)
     rows = deps.store.get_many(missing) if missing else {}
     queued = [row for row in rows.values() if row.state is State.QUEUED]
-    deps.gate.adopt(queued)
+    adopt(deps, queued)
     if queued:
         deps.gate.pump()
     return len(queued)

@@ -17,7 +17,9 @@ def check(model: GateModel, instance_id: str, found: Situation | None) -> None:
         return
     assert (found.place, found.attempt, found.now) == (item.place, item.attempt, model.now / 1000)
     if item.place != "queued":
-        assert (found.until, found.full, found.line) == (item.until / 1000, (), None)
+        until = item.timer if item.is_asleep else item.until
+        seconds = None if until is None else until / 1000
+        assert (found.until, found.full, found.line) == (seconds, (), None)
         return
     assert found.until is None
     assert found.full == tuple(_full(model, item))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from unittest.mock import patch
 
 from hypothesis import settings as hypothesis_settings
@@ -14,6 +15,7 @@ from orchestrator.domain.instance import NewInstance, Parent
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.priority import Priority
+from orchestrator.domain.waits import Wait, WaitKind
 from tests.gate import explained, observe
 from tests.gate.rows import in_seconds, milliseconds_until, parent_of, row_of
 from tests.gate.traced import GATE, TracedGate
@@ -73,6 +75,10 @@ ACTIONS = {
     "requeue": 2,
     "suspend": 3,
     "resume": 2,
+    "sleep": 4,
+    "wake": 2,
+    "hold": 2,
+    "tell_ended": 1,
     "cancel": 2,
     "cancel_early": 1,
     "beat": 3,
@@ -140,7 +146,7 @@ class GateMachine(RuleBasedStateMachine):
     def _check_in_late(self) -> None:
         """The first to come after a slot has run out."""
         ends = [item.until for item in self.twins.model.items.values() if item.holds]
-        self.twins.set_clock(max([self.twins.model.now, *ends[:1]]))
+        self.twins.set_clock(max([self.twins.model.now, *map(round, ends[:1])]))
         self._check_in()
 
     def _repeat_check_in(self) -> None:
@@ -162,8 +168,9 @@ class GateMachine(RuleBasedStateMachine):
     def _release(self) -> None:
         """An attempt has ended."""
         kinds = ["dispatched", "dispatched", "expired", "resuming"]
-        known = self._pick(self._draw(st.sampled_from(kinds)))
-        self.twins.act(self.gate.release, known.id, self._attempt(known))
+        known = self._pick(self._draw(st.sampled_from([*kinds, "suspended"])))
+        call = partial(self.gate.release, ended=self._draw(st.sampled_from([True, True, False])))
+        self.twins.act(call, known.id, self._attempt(known))
 
     def _requeue(self) -> None:
         """An attempt has failed, or was handed back."""
@@ -176,6 +183,34 @@ class GateMachine(RuleBasedStateMachine):
         """An attempt waits."""
         known = self._pick("dispatched")
         self.twins.act(self.gate.suspend, known.id, self._attempt(known), self._draw(workers))
+
+    def _sleep(self) -> None:
+        """An attempt waits with nobody there; now and then the gate is told twice."""
+        known = self._pick("dispatched", "to be stopped")
+        wake_in = self._draw(st.sampled_from([None, None, 0.0, 0.004, 3.0, 20.0]))
+        ready = self._draw(st.sampled_from([False, False, False, True]))
+        call = partial(self.gate.suspend, wake_in=wake_in, ready=ready)
+        self.twins.act(call, known.id, self._attempt(known))
+
+    def _wake(self) -> None:
+        """A message has come."""
+        kinds = st.sampled_from(["suspended", "suspended", "dispatched", "held"])
+        self.twins.act(self.gate.wake, sorted({self._pick(self._draw(kinds)).id, "stranger"}))
+
+    def _hold(self) -> None:
+        """A spawn that waits for others first."""
+        new = self._new(0, None)
+        if not self.twins.act(partial(self.gate.check_in, held=True), new, "queue").refusal:
+            targets = sorted({self._pick("dispatched").id for _ in range(3)} - {new.id})
+            needs = self._draw(st.sampled_from([len(targets), 1, 0, 9]))
+            for _ in range(self._draw(st.sampled_from([1, 1, 2]))):
+                self.twins.act(self.gate.hold, new, targets, needs)
+
+    def _tell_ended(self) -> None:
+        """Ends of which the gate was not told."""
+        held = [item for item in self.twins.model.items.values() if item.targets]
+        ids = {target for item in held for target in item.targets} | {self._pick().id}
+        self.twins.act(self.gate.tell_ended, [self._draw(st.sampled_from(sorted(ids)))])
 
     def _resume(self) -> None:
         """What it waited for is here."""
@@ -219,8 +254,10 @@ class GateMachine(RuleBasedStateMachine):
         """Up to about one of the next moments when something is due, or a second."""
         now = self.twins.model.now
         looks = {item.look for item in self.twins.model.items.values() if item.look < NEVER}
-        moments = {item.until for item in self.twins.model.items.values()} | {
+        items = self.twins.model.items.values()
+        moments = {round(item.until) for item in items if item.until < NEVER} | {
             *map(round, looks),
+            *(item.timer for item in items if item.timer is not None),
             *self.twins.model.alive.values(),
         }
         ahead = sorted(moment for moment in moments if moment > now)[:3] or [now + 1000]
@@ -245,7 +282,8 @@ class GateMachine(RuleBasedStateMachine):
             if fate == "requeue":
                 self.twins.act(self.gate.requeue, row, attempt)
             elif fate == "forget":
-                self.twins.act(self.gate.forget, one, attempt)
+                ended = self._draw(st.booleans())
+                self.twins.act(partial(self.gate.forget, ended=ended), one, attempt)
 
     def _forget(self) -> None:
         """A judgement that comes late."""
@@ -259,7 +297,10 @@ class GateMachine(RuleBasedStateMachine):
         state = self._draw(st.sampled_from([State.QUEUED, State.RUNNING, State.WAITING]))
         attempt = max(0, self._attempt(known))
         worker, delay = self._draw(workers), self._draw(delays)
-        self.twins.act(self.gate.adopt, [row_of(known, state, attempt, worker, delay)])
+        until = self._draw(st.sampled_from([0.0, 0.002, 5.0]))
+        sleeps = Wait(WaitKind.TIMER, 0, until=in_seconds(until))
+        wait = sleeps if state is State.WAITING and self._draw(st.booleans()) else None
+        self.twins.act(self.gate.adopt, [row_of(known, state, attempt, worker, delay, wait)])
         self.twins.act(self.gate.pump)
 
     def _change_limits(self) -> None:
@@ -315,10 +356,12 @@ class GateMachine(RuleBasedStateMachine):
     def _finish(self, item: Item) -> None:
         if item.place in ("admitted", "reserved"):
             self.twins.act(self.gate.follow, self.news[item.id])
+        elif item.is_asleep:
+            self.twins.act(self.gate.wake, [item.id])
         elif item.place == "suspended" and not item.stop:
             self.twins.act(self.gate.resume, item.id, item.attempt)
         elif item.place == "delayed":
-            self.twins.set_clock(max(item.until, self.twins.model.now))
+            self.twins.set_clock(max(round(item.until), self.twins.model.now))
         else:
             self.twins.act(self.gate.release, item.id, item.attempt)
 

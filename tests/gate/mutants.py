@@ -66,6 +66,18 @@ def _check_graph(gate: TracedGate, how: settings) -> None:
     wait_machine.check(gate, how)
 
 
+def _check_waits(gate: TracedGate, how: settings) -> None:
+    wait_machine.check(gate, how)
+    machine.check(gate, how)
+
+
+CHECKS |= dict.fromkeys(
+    [
+        *("suspend", "wake", "tell_ended", "hold", "adopt"),
+        *("lib/rouse", "lib/ends", "lib/sleep", "lib/timers"),
+    ],
+    _check_waits,
+)
 CHECKS |= dict.fromkeys(["lib/graph", "lib/stuck"], _check_graph)
 CHECKS |= dict.fromkeys(
     [

@@ -45,7 +45,7 @@ return cjson.encode(found)
 """
 
 #: Keys of the places where an instance can be.
-PLACES = ("leases", "reserved", "flow", "delayed", "suspended", "expired")
+PLACES = ("leases", "reserved", "held", "flow", "delayed", "suspended", "expired")
 
 #: One step of a rank is one arrival, this many are one level; see `lua/lib/park.lua`.
 SPAN = 2**44
@@ -83,6 +83,7 @@ def expected(gate: str, model: GateModel) -> Dump:
             wanted[name][item.id] = float(score)
         for name in (*slot_sets(gate, item), *_queue_sets(gate, item)):
             wanted[name] = {*wanted[name], item.id}
+        _add_wait(gate, item, wanted)
     for worker, until in model.alive.items():
         wanted[key(gate, "workers")][worker] = float(until)
     for worker, offer in model.offers.items():
@@ -128,6 +129,10 @@ def _hash(item: Item) -> dict[str, str]:
         }
     if item.held_since is not None:
         fields |= {"held_since": _number(item.held_since), "charge": _number(item.charge)}
+    if item.not_before is not None:
+        fields["not_before"] = str(item.not_before)
+    if item.woken is not None:
+        fields["woken"] = str(item.woken)
     if item.spent is not None:
         fields["spent"] = _number(item.spent)
     return fields
@@ -143,6 +148,24 @@ def _places(gate: str, item: Item) -> Iterable[tuple[str, float]]:
         yield key(gate, item.place), item.until
     if item.is_in_line:
         yield key(gate, "backlog"), item.look
+
+
+def _add_wait(gate: str, item: Item, wanted: defaultdict[str, Any]) -> None:
+    """When it is woken, and by whose end."""
+    if item.timer is not None:
+        wanted[key(gate, "timers")][item.id] = float(item.timer)
+    if item.needs is None:
+        return
+    wanted[key(gate, "wait", item.id)] = {
+        "attempt": "0",
+        "claim": "after",
+        "kind": "after",
+        "needs": str(item.needs),
+        "since": str(item.held_at),
+    }
+    wanted[key(gate, "targets", item.id)] = set(item.targets)
+    for target in item.targets:
+        wanted[key(gate, "waiters", target)][item.id] = float(item.held_at)
 
 
 def _queue_sets(gate: str, item: Item) -> Iterable[str]:

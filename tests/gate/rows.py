@@ -8,6 +8,7 @@ from orchestrator.admission.accounts import AccountLoad, account_of_session
 from orchestrator.domain.budget import Budget
 from orchestrator.domain.instance import Instance, NewInstance, Parent
 from orchestrator.domain.lifecycle import State
+from orchestrator.domain.waits import Dependencies, Wait
 from orchestrator.engine.budgets import to_loads
 from orchestrator.store.budgets import StoredAccount
 
@@ -36,6 +37,8 @@ def row_of(
     attempt: int,
     worker: str | None = None,
     delay: float = 0.0,
+    wait: Wait | None = None,
+    depends_on: Dependencies | None = None,
 ) -> Instance:
     """The row of a spawn in this state; `delay` seconds from now it may start."""
     now = MOMENT
@@ -66,6 +69,8 @@ def row_of(
         budget=new.budget,
         expires_at=new.expires_at,
         cost=new.cost,
+        wait=wait,
+        depends_on=depends_on,
     )
 
 

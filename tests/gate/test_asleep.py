@@ -9,7 +9,7 @@ from orchestrator.domain.lifecycle import State
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.priority import Priority
 from tests.gate.rows import row_of
-from tests.gate.traced import DISPATCH, LEASE, TracedGate
+from tests.gate.traced import TracedGate
 from tests.support.make import spawn_of
 
 WIDE = Limits(session_concurrency=100_000, tenant_concurrency=100_000, pool_concurrency=100_000)
@@ -35,7 +35,7 @@ def places(gate: TracedGate, names: Sequence[str]) -> list[str]:
 
 def test_the_last_end_wakes_a_parent_ahead_of_new_work(gate: TracedGate) -> None:
     wide_open(gate, slots=2)
-    parent, first, second = running(gate, "parent", "first", "second")
+    parent, *_ = running(gate, "parent", "first", "second")
     assert gate.begin_wait(parent, 1, "0:2", ["first", "second"]).state == "waiting"
     gate.release("first", 1)
     assert gate.suspend("parent", 1)
@@ -46,4 +46,7 @@ def test_the_last_end_wakes_a_parent_ahead_of_new_work(gate: TracedGate) -> None
     assert gate.glance("parent").place == "suspended"
     gate.release("second", 1)
     assert gate.glance("parent").place == "queued"
-    assert gate.explain("parent").line.before_in_flow == 0
+    found = gate.explain("parent")
+    assert found is not None
+    assert found.line is not None
+    assert found.line.before_in_flow == 0

@@ -20,7 +20,9 @@ LEASE, DISPATCH = 10.0, 6.0
 _MORE = {
     "cancel": None,
     "follow": 1,
+    "forget": None,
     "heartbeat": 0,
+    "hold": 1,
     "pump_now": None,
     "refresh_flows": 1,
     "release": None,
@@ -28,6 +30,8 @@ _MORE = {
     "resume": 2,
     "suspend": 1,
     "sweep": 0,
+    "tell_ended": None,
+    "wake": None,
     "withdraw": None,
 }
 

@@ -37,7 +37,7 @@ class Twins:
     def act(self, method: Callable[..., Any], *arguments: Any) -> Any:
         """Call this method of the gate, let the model do the same, and compare."""
         self.are_alike = False
-        note(f"{method.__name__}{arguments}")
+        note(f"{getattr(method, '__name__', method)}{arguments}")
         result = method(*arguments)
         self.compare(may_exceed=method == self.gate.adopt)
         self.are_alike = True
@@ -119,6 +119,8 @@ def _told(entry: Entry) -> Told:
             to = entry.target.removeprefix(prefix)
             one, attempt = [*entry.text.split(" "), "0"][:2]
             return Told(kind, to, one or to, int(attempt))
+    if entry.target == key(GATE, "due"):
+        return Told("due", str(entry.text), "")
     assert entry.target == key(GATE, "stop")
     return Told("stop", entry.text, entry.text)
 

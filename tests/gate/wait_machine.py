@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
+from unittest.mock import patch
 
 from hypothesis import note
 from hypothesis import settings as hypothesis_settings
@@ -15,13 +17,15 @@ from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.priority import Priority
+from orchestrator.domain.waits import Dependencies, KeptLock, WaitKind
+from orchestrator.domain.waits import Wait as DomainWait
 from tests.gate import observe
-from tests.gate.rows import row_of
+from tests.gate.rows import in_seconds, milliseconds_until, row_of
 from tests.gate.traced import DISPATCH, GATE, LEASE, TracedGate
 from tests.gate.twins import JOURNAL
 from tests.support.clock import read_journal
 from tests.support.make import spawn_of
-from tests.support.wait_model import Seen, Wait, WaitModel
+from tests.support.wait_model import NEVER, RowWait, Seen, Wait, WaitModel
 
 WIDE = Limits(session_concurrency=1_000, tenant_concurrency=1_000)
 TENANT = "ä 1"
@@ -46,6 +50,10 @@ ACTIONS = {
     "hold_lock": 2,
     "suspend": 3,
     "resume": 2,
+    "sleep": 8,
+    "wake": 2,
+    "hold_back": 2,
+    "tell_ended": 1,
     "release": 2,
     "requeue": 1,
     "cancel": 1,
@@ -76,6 +84,10 @@ class WaitMachine(RuleBasedStateMachine):
         self._found: observe.Dump = {}
         self._is_fresh = False
         self.given: list[tuple[str, str, str, int]] = []
+        #: what the rows of those that have slept say; who has ended
+        self.slept: dict[str, DomainWait] = {}
+        self.held: dict[str, Dependencies] = {}
+        self.ended: set[str] = set()
 
     @initialize(victim=st.sampled_from(["closer", "closer", "youngest", "lowest_priority"]))
     def open(self, victim: str) -> None:
@@ -229,6 +241,67 @@ class WaitMachine(RuleBasedStateMachine):
         self.gate.follow(new)
         self.model.start(new.id, int(priority))
 
+    def _hold_back(self) -> None:
+        """A spawn that waits for others before it starts."""
+        if len(self.model.items) >= MOST_ALIVE:
+            return
+        new = spawn_of(id=f"i{len(self.rows):03}", tenant=TENANT)
+        self.rows[new.id] = row_of(new, State.QUEUED, 0)
+        likely = [*self.model.items, *sorted(self.ended)[-1:]]
+        targets = sorted({self._draw(st.sampled_from(likely)) for _ in range(2)})
+        needs = self._draw(st.sampled_from([len(targets), 1]))
+        self.held[new.id] = Dependencies(tuple(targets))
+        self.gate.check_in(new, "queue", held=True)
+        self._act(
+            lambda: self.gate.hold(new, targets, needs),
+            lambda _: self.model.hold(new.id, int(new.priority), needs, targets),
+        )
+
+    def _sleep(self) -> None:
+        """An attempt waits for what it has asked for, or for something else, with nobody there."""
+        one = self._pick("dispatched")
+        item, wait = self.model.items[one], self.model.waits.get(one)
+        if item.place != "dispatched":
+            return
+        wake_in = self._draw(st.sampled_from([None, None, None, 0.0, 5.0]))
+        ready = self._draw(st.sampled_from([False] * 5 + [True]))
+        targets = sorted(wait.targets) if wait else []
+        ended = [target for target in targets if target in self.ended]
+        self.slept[one] = self._row_wait(one, wait, wake_in)
+        wake_ms = NEVER if wake_in is None else wake_in * 1000
+        self._act(
+            lambda: self.gate.suspend(one, item.attempt, wake_in=wake_in, ready=ready, ended=ended),
+            lambda _: self.model.sleep(one, wake_ms, ready, ended),
+        )
+
+    def _row_wait(self, one: str, wait: Wait | None, wake_in: float | None) -> DomainWait:
+        held = [(name, self.model.locks.get(self.model.node(name))) for name in LOCKS]
+        kept = [KeptLock(name, lock.claim, lock.token) for name, lock in held if lock]
+        mine = [lock for lock in kept if self.model.locks[self.model.node(lock.name)].holder == one]
+        row = DomainWait(WaitKind.MESSAGE, 0, until=in_seconds(wake_in or 0), locks=tuple(mine))
+        if wait is None or wait.needs is None or wait.attempt != self.model.items[one].attempt:
+            return row
+        if wait.kind == "lock":
+            return replace(row, kind=WaitKind.LOCK, claim=wait.claim, name=_locks_of(wait)[0])
+        if wait.kind == "ended":
+            ids = tuple(sorted(wait.targets))
+            return replace(
+                row, kind=WaitKind.ENDED, claim=wait.claim, targets=ids, needs=wait.needs
+            )
+        return row
+
+    def _wake(self) -> None:
+        """A message has come, or the reply to the last one was lost."""
+        one = self._pick("suspended")
+        self._act(lambda: self.gate.wake([one]), lambda _: self.model.wake([one]))
+
+    def _tell_ended(self) -> None:
+        """An end of which the gate may not have been told."""
+        nodes = sorted(self.model.waiters.keys() & {*self.model.items, *self.ended, "stranger"})
+        if nodes:
+            target = self._draw(st.sampled_from(nodes))
+            self._act(lambda: self.gate.tell_ended([target]), lambda _: self.model.end([target]))
+
     def _suspend(self) -> None:
         one = self._pick("dispatched")
         if self.model.items[one].place == "dispatched":
@@ -243,10 +316,11 @@ class WaitMachine(RuleBasedStateMachine):
             self.model.resume(one)
 
     def _release(self) -> None:
-        one = self._pick()
+        one, ended = self._pick(), self._draw(st.sampled_from([True, True, True, False]))
+        self.ended |= {one} if ended else set()
         self._act(
-            lambda: self.gate.release(one, self.model.items[one].attempt),
-            lambda _: self.model.release(one),
+            lambda: self.gate.release(one, self.model.items[one].attempt, ended=ended),
+            lambda _: self.model.release(one, ended=ended),
         )
 
     def _requeue(self) -> None:
@@ -260,13 +334,17 @@ class WaitMachine(RuleBasedStateMachine):
 
     def _cancel(self) -> None:
         one = self._pick()
+        self.ended.add(one)
         self._act(lambda: self.gate.cancel([one]), lambda _: self.model.cancel(one))
 
     def _adopt(self) -> None:
         one = self._pick("expired")
+        if self.model.items[one].place == "held":
+            return
         place = self._draw(st.sampled_from(sorted(STATES)))
-        row = self._row(one, place)
-        self._act(lambda: self.gate.adopt([row]), lambda _: self.model.adopt(one, place))
+        wait = self.slept.get(one) if place == "suspended" and self._draw(st.booleans()) else None
+        row, sleeps = self._row(one, place, wait), None if wait is None else _to_model(wait)
+        self._act(lambda: self.gate.adopt([row]), lambda _: self.model.adopt(one, place, sleeps))
 
     def _pass_time(self) -> None:
         """Some workers renew their leases meanwhile, others do not."""
@@ -287,18 +365,26 @@ class WaitMachine(RuleBasedStateMachine):
         places = {
             one: item.place
             for one, item in self.model.items.items()
-            if item.place in STATES and not item.stop
+            if item.place in (*STATES, "held") and not item.stop
         }
+        asleep = {one for one in places if self.model.items[one].is_asleep}
+        waits = {one: self.slept[one] for one in asleep if places[one] != "held"}
+        sleeps = {one: _to_model(wait) for one, wait in waits.items()}
+        for one in asleep - waits.keys():
+            ids = self.held[one].ids
+            sleeps[one] = RowWait("after", "after", ids, len(ids), place="held")
         gate, self._found = self.gate, {}
         gate.redis.flushall()
         gate.clock.set(self.model.now)
         gate.begin_rebuild("again", 60.0)
         victim = self.model.victim
         gate.configure(WIDE, lease=LEASE, dispatch=DISPATCH, outbox=False, victim=victim)
-        gate.adopt([self._row(one, place) for one, place in places.items()])
+        gate.adopt([self._row(one, place, waits.get(one)) for one, place in places.items()])
         gate.finish_rebuild("again")
         gate.heartbeat("worker", "default", 1_000, [])
-        self.model.forget_all(places)
+        self.model.forget_all(places, sleeps)
+        told = [one for one in sorted(self.ended) if one in self.model.waiters]
+        self._act(lambda: self.gate.tell_ended([*told, "x"]), lambda _: self.model.end(told))
 
     def _hold_late(self) -> None:
         """After a loss, a holder waits for one that waits for its lock, and only then says so."""
@@ -316,8 +402,10 @@ class WaitMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Everybody ends, and nothing stays behind."""
         for one in list(self.model.items):
+            self.gate.wake([one])
+            self.model.wake([one])
             self.gate.release(one, self.model.items[one].attempt)
-            self.model.release(one)
+            self.model.release(one, ended=True)
             self._compare()
         counters = {key(GATE, name) for name in ("lock_token", "lock_sequence", "locks_closed")}
         assert set(_ours(self._found)) <= counters
@@ -376,17 +464,28 @@ class WaitMachine(RuleBasedStateMachine):
     def _old_claim(self, one: str) -> str:
         return self._draw(st.sampled_from([*self.claims.get(one, []), "r:0"][-3:]))
 
-    def _row(self, one: str, place: str) -> Instance:
+    def _row(self, one: str, place: str, wait: DomainWait | None = None) -> Instance:
         row = self.rows[one]
         new = spawn_of(id=one, tenant=TENANT, priority=row.priority)
-        return row_of(new, STATES[place], self.model.items[one].attempt, "worker")
+        if place == "held":
+            return row_of(new, State.QUEUED, 0, depends_on=self.held[one])
+        attempt = self.model.items[one].attempt
+        return row_of(new, STATES[place], attempt, "worker", wait=wait)
 
 
 #: What the model speaks of; of the rest other tests do.
 _OURS = (
-    *("wait", "targets", "waiters", "unchecked", "blocked", "holder", "locks"),
+    *("wait", "targets", "waiters", "unchecked", "blocked", "holder", "locks", "timers", "ended"),
     *("lock_token", "locks_closed", "lock_sequence"),
 )
+
+
+def _to_model(wait: DomainWait) -> RowWait:
+    """What a row says, in the model's words."""
+    wake_ms = max(1, milliseconds_until(wait.until)) if wait.until else NEVER
+    locks = tuple((lock.name, lock.claim, lock.token) for lock in wait.locks)
+    name = wait.name if wait.kind is WaitKind.LOCK else ""
+    return RowWait(str(wait.kind), wait.claim, wait.targets, wait.needs, name, wake_ms, locks)
 
 
 def _locks_of(wait: Wait) -> list[str]:
@@ -432,10 +531,13 @@ def _expected(model: WaitModel) -> observe.Dump:
     }
     for one, wait in model.waits.items():
         fields = {"claim": wait.claim, "kind": wait.kind, "since": str(wait.since)}
+        fields |= {} if wait.attempt is None else {"attempt": str(wait.attempt)}
         fields |= {} if wait.needs is None else {"needs": str(wait.needs)}
         fields |= {"cycle": "\x1f".join(["deadlock", *wait.cycle])} if wait.cycle else {}
         wanted[key(GATE, "wait", one)] = fields
         wanted[key(GATE, "targets", one)] = wait.targets
+    timers = {one: float(item.timer) for one, item in model.items.items() if item.timer is not None}
+    wanted[key(GATE, "timers")] = timers
     for node, line in model.waiters.items():
         wanted[key(GATE, "waiters", node)] = {one: float(rank) for one, rank in line.items()}
     for node, lock in model.locks.items():
@@ -452,7 +554,8 @@ def _expected(model: WaitModel) -> observe.Dump:
 
 def check(gate: TracedGate, settings: hypothesis_settings) -> None:
     """Let random things happen to this gate until one shows a fault, or enough have."""
-    run_state_machine_as_test(
-        lambda: WaitMachine(gate),  # type: ignore[arg-type]  # anything that makes one will do
-        settings=settings,
-    )
+    with patch("orchestrator.admission.values.milliseconds_until", milliseconds_until):
+        run_state_machine_as_test(
+            lambda: WaitMachine(gate),  # type: ignore[arg-type]  # anything that makes one will do
+            settings=settings,
+        )

@@ -8,6 +8,7 @@ whatever is left must be owed, see `owes`), and how it finds the next one to han
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -58,15 +59,24 @@ class Item:
     #: when its waiting ends if it has not been handed out by then
     expires: int | None = None
     attempt: int = 0
-    #: admitted, dispatched (these two hold a slot); reserved, queued, delayed (these three count
-    #: against the queue bounds); suspended; expired
+    #: admitted, dispatched (these two hold a slot); reserved, held, queued, delayed (these four
+    #: count against the queue bounds); suspended; expired
     place: str = ""
     #: the worker whose thread waits to go on
     thread: str = ""
     #: why it has to stop
     stop: str = ""
     #: when the place ends: lease, delay, or time until the sweep looks again
-    until: int = 0
+    until: float = 0
+    #: when it is woken if nothing else does so before
+    timer: int | None = None
+    #: the attempt that was woken before it slept
+    woken: int | None = None
+    #: of one that is held: for how many of whom it waits, since when, and when it may start
+    needs: int | None = None
+    targets: set[str] = field(default_factory=set)
+    held_at: int = 0
+    not_before: int | None = None
     #: what the gate keeps of its last time in line: which, its class, its number of arrival, when
     line: str = ""
     class_: int | None = None
@@ -88,7 +98,17 @@ class Item:
     @property
     def is_in_line(self) -> bool:
         """Whether it counts against the queue bounds."""
-        return self.place in ("reserved", "delayed", "queued")
+        return self.place in ("reserved", "held", "delayed", "queued")
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether its worker keeps it alive."""
+        return self.place == "dispatched" or (self.place == "suspended" and not self.is_asleep)
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it waits with nobody there."""
+        return self.place == "held" or (self.place == "suspended" and not self.thread)
 
     def scope(self, name: str) -> tuple[str, ...]:
         """What it shares a limit with. Two tenants may have sessions of the same name."""
@@ -151,7 +171,7 @@ class Shares:
 
 @dataclass
 class Told:
-    """Something the gate has told others: `message`, `granted`, `done` or `stop`."""
+    """Something the gate has told others: `message`, `granted`, `done`, `due` or `stop`."""
 
     kind: str
     to: str
@@ -196,6 +216,7 @@ class GateModel:
         parent_attempt: int,
         on_limit: str,
         delay_ms: int,
+        held: int,
         **described: Any,
     ) -> list[str]:
         """Decide about one spawn."""
@@ -210,12 +231,13 @@ class GateModel:
             return self._refuse("PARENT_ENDED", "parent", "", "", "")
         item = Item(id=id, depth=depth, parent=parent, **described)
         full = self._full_scope(item)
-        if full is None and delay_ms <= 0:
+        is_later = delay_ms > 0 or held
+        if full is None and not is_later:
             self._enter(item, "admitted", self.now + self.config["lease_ms"])
             self._refresh()
             return _verdict("admitted")
         full = full or ("queue", 0, 0)
-        if on_limit == "refuse" and delay_ms <= 0:
+        if on_limit == "refuse" and not is_later:
             refusal = self._refuse("CONCURRENT_LIMIT", *full, self._slot_wait(item.agent, full[2]))
             return refusal + self.holders(full[0], item)
         for scope, around in (("global", ""), ("tenant", item.tenant), ("session", item.tree)):
@@ -255,6 +277,34 @@ class GateModel:
                 self._pump()
         return [item.place]
 
+    def hold(
+        self,
+        *,
+        id: str,  # noqa: A002  # as above
+        cost: Any,
+        delay_ms: int,
+        ttl_ms: int,
+        needs: int,
+        targets: Sequence[str],
+        **described: Any,
+    ) -> list[str]:
+        """A recorded spawn waits for others before it starts."""
+        item = self.items.get(id)
+        if item and not (item.attempt == 0 and item.place in ("reserved", "expired")):
+            return [item.place]
+        item = self._leave(item) if item else Item(id=id, **described)
+        item.attempt, item.cost = 0, None if cost == "" else float(cost)
+        item.expires = self.now + ttl_ms if ttl_ms > 0 else None
+        if min(needs, len(targets)) > 0:
+            item.needs, item.targets = min(needs, len(targets)), set(targets)
+            item.held_at = self.now
+            item.not_before = self.now + delay_ms if delay_ms > 0 else item.not_before
+            self._enter(item, "held", self.now)
+        else:
+            self._wait(item, delay_ms, again=False)
+        self._pump()
+        return [item.place]
+
     def withdraw(self, *, id: str) -> None:  # noqa: A002  # as above
         """Give back what check-in held."""
         item = self.items.get(id)
@@ -264,12 +314,13 @@ class GateModel:
 
     # --- an attempt -----------------------------------------------------------------------
 
-    def release(self, *, id: str, attempt: int) -> None:  # noqa: A002  # as above
+    def release(self, *, id: str, attempt: int, ended: int) -> None:  # noqa: A002  # as above
         """The attempt that holds a place gives it up."""
         item = self.items.get(id)
-        if item and item.attempt == attempt and _is_of_an_attempt(item):
+        holds = item and item.attempt == attempt and _is_of_an_attempt(item)
+        if item and holds and (ended or not item.is_asleep):
             self._drop(item)
-        self._tell("done", id, id)
+        self._end([id] if ended else [])
         self._housekeep("release")
 
     def requeue(
@@ -293,26 +344,89 @@ class GateModel:
         self._wait(item, delay_ms, again=True)
         self._pump()
 
-    def suspend(self, *, id: str, attempt: int, worker: str) -> list[int]:  # noqa: A002  # as above
-        """A running attempt waits without a slot."""
+    def suspend(
+        self,
+        *,
+        id: str,  # noqa: A002  # as above
+        attempt: int,
+        worker: str,
+        wake_ms: Any,
+        ready: int,
+        ended: Sequence[str],
+    ) -> list[int]:
+        """A running attempt waits without a slot, with a thread or asleep."""
         item = self.items.get(id)
         if not item or item.attempt != attempt:
             return [0]
-        if item.place == "suspended" and item.thread == worker:
+        if item.thread == worker and (
+            item.place == "suspended" or (item.place == "queued" and not worker)
+        ):
             return [1]
         if item.place != "dispatched":
             return [0]
-        self._leave(item)
-        item.thread = worker
-        self._enter(item, "suspended", self.now + self.config["lease_ms"])
+        if item.stop and not worker:
+            self._drop(item)
+        elif worker:
+            self._leave(item)
+            item.thread = worker
+            self._enter(item, "suspended", self.now + self.config["lease_ms"])
+        else:
+            self._leave(item)
+            self._sleep(item, NEVER if wake_ms == "" else wake_ms, bool(ready))
         self._pump()
         return [1]
+
+    def _sleep(self, item: Item, wake_ms: float, is_ready: bool) -> None:
+        self._enter(item, "suspended", NEVER)
+        item.thread = ""
+        if is_ready or wake_ms <= 0 or item.woken == item.attempt:
+            self._rouse(item)
+        elif wake_ms < NEVER:
+            item.timer = self.now + int(wake_ms)
+            timers = [(one.timer, one.id) for one in self.items.values() if one.timer is not None]
+            self._hint(item, timers, int(wake_ms))
+
+    def _rouse(self, item: Item) -> None:
+        later = item.not_before if item.place == "held" else None
+        item.needs, item.targets = None, set()
+        self._wait(item, (later or 0) - self.now, again=item.attempt > 0)
+
+    def wake(self, *, ids: Sequence[str]) -> None:
+        """What they wait for may be here."""
+        for one in ids:
+            item = self.items.get(one)
+            if item and item.is_asleep:
+                self._rouse(item)
+            elif item and item.place == "dispatched":
+                item.woken = item.attempt
+        self._pump()
+
+    def tell_ended(self, *, ids: Sequence[str]) -> None:
+        """These have ended, as PostgreSQL knows."""
+        self._end(ids)
+        self._pump()
+
+    def _end(self, ids: Sequence[str]) -> None:
+        """They have ended for good: who is held for them is so no more."""
+        for one in ids:
+            self._tell("done", one, one)
+        self._release_held(ids)
+
+    def _release_held(self, ids: Sequence[str]) -> None:
+        for target in sorted(ids):
+            waiting = [item for item in self.items.values() if target in item.targets]
+            for item in sorted(waiting, key=lambda item: (item.held_at, item.id)):
+                item.targets.discard(target)
+                assert item.needs is not None
+                item.needs -= 1
+                if not item.needs:
+                    self._rouse(item)
 
     def resume(self, *, id: str, attempt: int) -> list[str]:  # noqa: A002  # as above
         """A suspended attempt wants a slot again, ahead of new work."""
         item = self.items.get(id)
         if item and item.place == "suspended" and item.attempt == attempt and not item.stop:
-            self._park(item, again=True)
+            self._park(item, again=item.attempt > 0)
             self._pump()
         return [item.place, str(item.attempt)] if item else ["", "0"]
 
@@ -329,6 +443,7 @@ class GateModel:
             elif item:
                 self._drop(item)
             self._tell("done", one, one)
+        self._release_held(ids)
         self._pump()
 
     def pump_now(self, *, budget: int) -> None:
@@ -351,10 +466,12 @@ class GateModel:
             item = self.items.get(one)
             if not item or item.attempt != attempt or item.stop or item.place == "expired":
                 doubtful.add(one)
-            if item and item.attempt == attempt and item.place in ("dispatched", "suspended"):
+            if item and item.attempt == attempt and item.has_lease:
                 item.until = self.now + self.config["lease_ms"]
         self._housekeep("heartbeat")
-        due = min((item.until for item in self._at("delayed")), default=None)
+        dues = [item.until for item in self._at("delayed")]
+        dues += [item.timer for item in self.items.values() if item.timer is not None]
+        due = min(dues, default=None)
         return [-1 if due is None else max(0, due - self.now), *sorted(doubtful)]
 
     def leave(self, *, worker: str) -> str:
@@ -375,13 +492,13 @@ class GateModel:
             reply += [item.id, item.attempt, "QUEUE_TIMEOUT" if late else ""]
         return reply
 
-    def forget(self, *, id: str, attempt: int, recorded: int) -> str:  # noqa: A002  # as above
+    def forget(self, *, id: str, attempt: int, recorded: int, ended: int) -> None:  # noqa: A002  # as above
         """An expired place belongs to no live instance."""
         item = self.items.get(id)
         if item and item.place == "expired" and item.attempt == attempt:
             self._drop(item)
-        self._tell("done", id, id)
-        return ""
+        self._end([id] if ended else [])
+        self._pump()
 
     def adopt(
         self,
@@ -393,6 +510,7 @@ class GateModel:
         delay_ms: int,
         ttl_ms: int,
         worker: str,
+        wait: str,
         **described: Any,
     ) -> str:
         """Learn of a live instance from its row, without asking for room."""
@@ -400,19 +518,24 @@ class GateModel:
         if known and known.attempt > attempt:
             return known.place
         same = known if known and known.attempt == attempt else None
+        sleeps = json.loads(wait or "{}") if state == "waiting" else {}
         if same and same.place == PLACES[state]:
-            if same.place != "queued":
+            if same.has_lease:
                 same.until = self.now + self.config["lease_ms"]
+            return same.place
+        if sleeps and same and not same.thread and same.place not in ("reserved", "expired"):
             return same.place
         item = self._leave(known) if known else Item(id=id, **described)
         item.attempt, item.stop = attempt, item.stop if same else ""
         item.cost = None if cost == "" else float(cost)
-        item.thread = worker if state == "waiting" else ""
+        item.thread = worker if state == "waiting" and not sleeps else ""
         item.expires = self.now + ttl_ms if ttl_ms > 0 else None
         if state == "running":
             item.held_since, item.charge = self.now, None
             self._enter(item, "dispatched", self.now + self.config["lease_ms"])
             self._refresh()
+        elif sleeps:
+            self._sleep(item, sleeps.get("wake_ms", NEVER), is_ready=False)
         elif state == "waiting":
             self._enter(item, "suspended", self.now + self.config["lease_ms"])
         else:
@@ -526,8 +649,11 @@ class GateModel:
 
     # --- places ---------------------------------------------------------------------------
 
-    def _enter(self, item: Item, place: str, until: int) -> None:
+    def _enter(self, item: Item, place: str, until: float) -> None:
         item.place, item.until, item.rank, item.look = place, until, None, NEVER
+        item.timer = None
+        if place != "held":
+            item.needs, item.targets = None, set()
         self.items[item.id] = item
 
     def _leave(self, item: Item) -> Item:
@@ -575,6 +701,8 @@ class GateModel:
     def _wait(self, item: Item, delay_ms: int, again: bool) -> None:
         if delay_ms > 0:
             self._enter(item, "delayed", self.now + delay_ms)
+            delayed = [(one.until, one.id) for one in self._at("delayed")]
+            self._hint(item, delayed, delay_ms)
         else:
             self._park(item, again)
 
@@ -687,6 +815,9 @@ class GateModel:
     def _promote(self, budget: int) -> None:
         for item in self._due("delayed", budget):
             self._park(item, again=item.attempt > 0)
+        timers = ((item.timer, item.id) for item in self.items.values() if item.timer is not None)
+        for _, one in sorted(timer for timer in timers if timer[0] <= self.now)[:budget]:
+            self._rouse(self.items[one])
         looks = sorted((item.look, item.id) for item in self._at("queued") if item.look <= self.now)
         for _, one in looks[:budget]:
             item = self.items[one]
@@ -731,6 +862,11 @@ class GateModel:
         places = (places,) if isinstance(places, str) else places
         due = [item for item in self._at(*places) if item.until <= self.now]
         return sorted(due, key=lambda item: (item.until, item.id))[:budget]
+
+    def _hint(self, item: Item, times: Iterable[tuple[float | None, str]], delay_ms: int) -> None:
+        """Something is due sooner than was known."""
+        if min(times)[1] == item.id:
+            self._tell("due", str(delay_ms), "")
 
     def _tell(self, kind: str, to: str, id: str, attempt: int = 0, level: int = 0) -> None:  # noqa: A002  # as above
         self.told.append(Told(kind, to, id, attempt, level))

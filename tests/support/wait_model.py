@@ -18,6 +18,7 @@ Node = str
 Words = tuple[str, ...]
 SPAN = 2**44
 MOST_LOCKS = 100
+NEVER = float("inf")
 
 
 @dataclass
@@ -27,12 +28,21 @@ class Item:
     id: str
     priority: int
     attempt: int
-    until: int
-    #: dispatched, suspended or expired
+    until: float
+    #: dispatched, suspended, held or expired
     place: str = "dispatched"
     stop: bool = False
     #: whether a thread of a worker stays with it
     thread: bool = False
+    #: when it is woken if nothing else does so before
+    timer: int | None = None
+    #: the attempt that was woken before it slept
+    woken: int | None = None
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it waits with nobody there."""
+        return self.place == "held" or (self.place == "suspended" and not self.thread)
 
 
 @dataclass
@@ -47,6 +57,8 @@ class Wait:
     targets: set[Node] = field(default_factory=set)
     #: the circle because of which it has failed
     cycle: Words | None = None
+    #: the attempt that has seen it going on, and has not seen what became of it
+    attempt: int | None = None
 
 
 @dataclass
@@ -57,6 +69,22 @@ class Lock:
     claim: str
     token: int
     since: int
+
+
+@dataclass(frozen=True)
+class RowWait:
+    """What the row of an instance that is asleep says of its wait."""
+
+    kind: str
+    claim: str = ""
+    targets: tuple[str, ...] = ()
+    needs: int = 0
+    #: the lock
+    name: str = ""
+    wake_ms: float = NEVER
+    #: name, claim and token of each that it holds
+    locks: tuple[tuple[str, str, int], ...] = ()
+    place: str = "suspended"
 
 
 @dataclass(frozen=True)
@@ -85,7 +113,7 @@ class WaitModel:
     unchecked: dict[str, int] = field(default_factory=dict)
     token: int = 0
     asked: int = 0
-    closed_until: int = 0
+    closed_until: float = 0
     #: who was woken in this call
     woken: list[str] = field(default_factory=list)
 
@@ -105,7 +133,7 @@ class WaitModel:
         """A running attempt waits for instances."""
         if not self._may_wait(id, attempt):
             return ["unknown"]
-        if known := self._state_of(id, claim):
+        if known := self._look(id, claim):
             return known
         self._stop_waiting(id)
         needs = min(needs, len(targets))
@@ -127,13 +155,8 @@ class WaitModel:
         wait = self.waits.get(id)
         if not wait or wait.kind != "reply" or wait.needs is None or target not in wait.targets:
             return 0
-        wait.targets.remove(target)
-        self._leave_line(target, id)
-        wait.needs -= 1
-        if wait.needs:
-            return 0
-        self._end(id)
-        return 1
+        self._lose_edge(id, target)
+        return int(wait.needs is None)
 
     def block(self, *, id: str, attempt: int, claim: str) -> int:  # noqa: A002  # as above
         """A wait for a limited time, with the slot kept."""
@@ -174,13 +197,8 @@ class WaitModel:
         if not self._may_wait(id, attempt):
             return ["unknown"]
         node = self.node(lock)
-        held = self.locks.get(node)
-        if held and held.holder == id and held.claim.split(":")[0] != claim.split(":")[0]:
-            self._free(node)
-        known = self._state_of(id, claim)
-        if self._holding(node, id, claim) is None and known in (None, ["waiting"]):
-            self._hand_on(node)
-        answer = self._holding(node, id, claim) or known
+        self._hand_on(node)
+        answer = self._holding(node, id, claim) or self._look(id, claim)
         return answer or self._ask_for_lock(id, claim, node, seen)
 
     def _holding(self, node: Node, one: str, claim: str) -> list[str] | None:
@@ -219,18 +237,93 @@ class WaitModel:
             return 1
         if not item or item.attempt != attempt or item.place == "expired":
             return 0
-        if held and held.token >= token:
-            return 0
-        if not held and self.token > token and self.now >= self.closed_until:
+        if not self._keep_lock(node, id, claim, token):
             return 0
         if self._state_of(id, claim):
             self._stop_waiting(id)
-        self.locks[node] = Lock(id, claim, token, self.now)
-        self.token = max(self.token, token)
         wait = self.waits.get(id)
         if wait and wait.needs is not None:
             self.unchecked[id] = self.now
         return 1
+
+    def _keep_lock(self, node: Node, one: str, claim: str, token: int) -> bool:
+        held = self.locks.get(node)
+        if held and held.token >= token:
+            return False
+        if not held and self.token > token and self.now >= self.closed_until:
+            return False
+        self.locks[node] = Lock(one, claim, token, self.now)
+        self.token = max(self.token, token)
+        return True
+
+    # --- asleep ---------------------------------------------------------------------------
+
+    def hold(self, name: str, priority: int, needs: int, targets: Sequence[str]) -> None:
+        """It is spawned, and waits for others before it starts."""
+        self.start(name, priority)
+        if needs > 0:
+            item = self.items[name]
+            item.place, item.attempt, item.until = "held", 0, NEVER
+            self._begin(name, Wait("after", "after", self.now, needs, set(targets)), self.now)
+
+    def sleep(self, name: str, wake_ms: float, is_ready: bool, ended: Sequence[Node]) -> None:
+        """Its attempt waits with nobody there."""
+        item = self.items[name]
+        if item.stop:
+            self._drop(name)
+            return
+        item.place, item.until, item.thread = "suspended", NEVER, False
+        for target in ended:
+            self._lose_edge(name, target)
+        if item.is_asleep:
+            self._fall_asleep(item, wake_ms, is_ready)
+
+    def _fall_asleep(self, item: Item, wake_ms: float, is_ready: bool) -> None:
+        wait = self.waits.get(item.id)
+        if wait and wait.kind == "lock" and self.closed_until > self.now:
+            wake_ms = min(wake_ms, self.closed_until - self.now)
+        is_mine = wait and wait.attempt == item.attempt
+        if is_ready or wake_ms <= 0 or item.woken == item.attempt:
+            self._wake(item)
+        elif is_mine and wait and wait.needs is None:
+            self._end(item.id)
+        else:
+            if not is_mine:
+                self._stop_waiting(item.id)
+            item.timer = None if wake_ms == NEVER else self.now + int(wake_ms)
+
+    def wake(self, ids: Sequence[str]) -> None:
+        """What they wait for may be here."""
+        for item in (self.items[one] for one in ids):
+            if item.is_asleep:
+                self._wake(item)
+            elif item.place == "dispatched":
+                item.woken = item.attempt
+
+    def end(self, ids: Sequence[Node]) -> None:
+        """They have ended for good: nobody waits for them any more."""
+        for target in sorted(ids):
+            line = self.waiters.get(target, {})
+            for one in sorted(line, key=lambda one: (line[one], one)):
+                self._lose_edge(one, target)
+
+    def _lose_edge(self, one: str, target: Node) -> None:
+        wait = self.waits.get(one)
+        if wait and wait.needs is not None and target in wait.targets:
+            wait.targets.remove(target)
+            self._leave_line(target, one)
+            wait.needs -= 1
+            if wait.needs <= 0:
+                self._end(one)
+
+    def _wake(self, item: Item) -> None:
+        self._stop_waiting(item.id)
+        self._rouse(item)
+
+    def _rouse(self, item: Item) -> None:
+        """It is in line, and at once handed out: there is room."""
+        item.place, item.attempt, item.timer = "dispatched", item.attempt + 1, None
+        item.until = self.now + self.dispatch_ms
 
     # --- what else happens to an instance -------------------------------------------------
 
@@ -245,10 +338,7 @@ class WaitModel:
 
     def resume(self, name: str) -> None:
         """It goes on, keeping its locks."""
-        self._stop_waiting(name)
-        item = self.items[name]
-        item.place, item.attempt = "dispatched", item.attempt + 1
-        item.until = self.now + self.dispatch_ms
+        self._wake(self.items[name])
 
     def requeue(self, name: str) -> None:
         """Its attempt is over; the next one has nothing of it."""
@@ -263,43 +353,87 @@ class WaitModel:
             item.stop = True
             self._stop_waiting(name)
         else:
-            self.release(name)
+            self._drop(name)
+        self.end([name])
 
-    def release(self, name: str) -> None:
-        """It has ended."""
+    def release(self, name: str, *, ended: bool) -> None:
+        """Its attempt is over; the instance has ended as well, or it has not."""
+        item = self.items[name]
+        if item.place != "held" and (ended or not item.is_asleep):
+            self._drop(name)
+        if ended:
+            self.end([name])
+
+    def _drop(self, name: str) -> None:
         self._let_go(name)
         del self.items[name]
 
-    def adopt(self, name: str, place: str) -> None:
+    def adopt(self, name: str, place: str, sleeps: RowWait | None = None) -> None:
         """PostgreSQL knows better where it is."""
         item = self.items[name]
+        if sleeps and (item.place in ("suspended", "held", "dispatched") and not item.thread):
+            return
+        if item.place == "suspended" == place and (sleeps or item.is_asleep):
+            if item.thread:
+                item.until = self.now + self.lease_ms
+            return
         if item.place != place:
             self._let_go(name)
-            item.thread = place == "suspended"
-        item.place, item.until = place, self.now + self.lease_ms
+            item.thread = place == "suspended" and sleeps is None
+        item.timer = None
+        if sleeps:
+            self._fall_asleep_again(item, sleeps)
+        else:
+            item.place, item.until = place, self.now + self.lease_ms
+
+    def _fall_asleep_again(self, item: Item, wait: RowWait) -> None:
+        """It waits as its row says."""
+        item.place, item.until, item.thread = wait.place, NEVER, False
+        for name, claim, token in wait.locks:
+            self._keep_lock(self.node(name), item.id, claim, token)
+        targets, rank = wait.targets, self.now
+        wake_ms = wait.wake_ms
+        if wait.kind == "lock":
+            self.asked += 1
+            targets, rank = (self.node(wait.name),), item.priority * SPAN + self.asked
+            wake_ms = min(wake_ms, self.lease_ms)
+        if targets:
+            begun = Wait(wait.claim, wait.kind, self.now, wait.needs or 1, set(targets))
+            self._begin(item.id, begun, rank)
+        if item.woken == item.attempt:
+            self._wake(item)
+        elif wake_ms < NEVER:
+            item.timer = self.now + int(wake_ms)
 
     def beat(self, renewed: Iterable[str]) -> None:
         """These leases are renewed; others that are due run out."""
         for one in renewed:
-            if self.items[one].place != "expired":
+            if self.items[one].place != "expired" and not self.items[one].is_asleep:
                 self.items[one].until = self.now + self.lease_ms
         due = [item for item in self.items.values() if item.place != "expired"]
         # In the order in which the gate ends them: those with slots first, each by its time.
-        order = {"dispatched": 0, "suspended": 1}
+        order = {"dispatched": 0, "suspended": 1, "held": 1}
         for item in sorted(due, key=lambda item: (order[item.place], item.until, item.id)):
             if item.until <= self.now:
                 self._let_go(item.id)
                 item.place = "expired"
+        timers = [(item.timer, item) for item in self.items.values() if item.timer is not None]
+        for timer, item in timers:
+            if timer <= self.now and item.timer is not None:
+                self._wake(item)
 
-    def forget_all(self, places: Mapping[str, str]) -> None:
+    def forget_all(self, places: Mapping[str, str], sleeps: Mapping[str, RowWait]) -> None:
         """Redis was emptied and the gate is rebuilt: what lives is where PostgreSQL says."""
         self.waits, self.locks, self.waiters, self.unchecked = {}, {}, {}, {}
         self.token = self.asked = 0
+        until, self.closed_until = self.now + self.lease_ms, NEVER
         for one, place in places.items():
             old = self.items[one]
             thread = place == "suspended"
-            until = self.now + self.lease_ms
-            self.items[one] = Item(one, old.priority, old.attempt, until, place, False, thread)
+            item = Item(one, old.priority, old.attempt, until, place, False, thread)
+            self.items[one] = item
+            if one in sleeps:
+                self._fall_asleep_again(item, sleeps[one])
         self.items = {one: self.items[one] for one in places}
         self.closed_until = self.now + self.lease_ms if places else 0
 
@@ -386,6 +520,7 @@ class WaitModel:
         if self.victim == "closer":
             return closer
         instances = [self.items[node] for node in nodes if node in self.items]
+        instances = [item for item in instances if item.place != "held"]
         if self.victim == "youngest":
             return max(item.id for item in instances)
         return max(instances, key=lambda item: (item.priority, item.id)).id
@@ -394,7 +529,8 @@ class WaitModel:
 
     def _may_wait(self, one: str, attempt: int) -> bool:
         item = self.items.get(one)
-        return bool(item and item.attempt == attempt and not item.stop and item.place != "expired")
+        is_here = item and item.attempt == attempt and item.place in ("dispatched", "suspended")
+        return bool(is_here and item and not item.stop)
 
     def _state_of(self, name: str, claim: str) -> list[str] | None:
         wait = self.waits.get(name)
@@ -404,7 +540,16 @@ class WaitModel:
             return ["waiting"]
         return ["over"] if wait.cycle is None else ["deadlock", *wait.cycle]
 
+    def _look(self, name: str, claim: str) -> list[str] | None:
+        """The same for the attempt that asks; it is remembered that it has seen this."""
+        known = self._state_of(name, claim)
+        if known:
+            going_on = known == ["waiting"]
+            self.waits[name].attempt = self.items[name].attempt if going_on else None
+        return known
+
     def _begin(self, name: str, wait: Wait, rank: int) -> None:
+        wait.attempt = self.items[name].attempt
         self.waits[name] = wait
         for target in wait.targets:
             self.waiters.setdefault(target, {})[name] = rank
@@ -416,7 +561,13 @@ class WaitModel:
             self._leave_line(target, name)
         wait.needs, wait.targets = None, set()
         self.unchecked.pop(name, None)
-        self.woken.append(name)
+        item = self.items[name]
+        if not item.is_asleep:
+            self.woken.append(name)
+            return
+        if wait.cycle is None:
+            del self.waits[name]
+        self._rouse(item)
 
     def _stop_waiting(self, name: str) -> None:
         wait = self.waits.pop(name, None)
@@ -439,8 +590,7 @@ class WaitModel:
             return
         first = min(line, key=lambda one: (line[one], one))
         self._give(node, first, self.waits[first].claim)
-        self._stop_waiting(first)
-        self.woken.append(first)
+        self._end(first)
 
     def _free(self, node: Node) -> None:
         del self.locks[node]

@@ -24,7 +24,7 @@ if known and known.attempt == attempt then
   if known.place == place then
     -- It is where it should be: only its lease may have to be longer.
     local set = place == 'dispatched' and 'leases' or place
-    if place ~= 'queued' and not is_asleep_there then
+    if place == 'dispatched' or (place == 'suspended' and known.thread ~= '') then
       redis.call('ZADD', key[set], 'XX', now + config.lease_ms, id)
     end
     return place

@@ -24,7 +24,8 @@ end
 
 local function where()
   local sets = {admitted = 'leases', dispatched = 'leases', queued = 'backlog'}
-  local ends = redis.call('ZSCORE', key[sets[entry.place] or entry.place], id)
+  local set = is_asleep(entry) and 'timers' or sets[entry.place] or entry.place
+  local ends = redis.call('ZSCORE', key[set], id)
   if entry.place == 'queued' then ends = nil end
   return {text(now), entry.place, text(entry.attempt), text(entry.since), ends or ''}
 end

@@ -5,14 +5,12 @@
 -- KEYS    gate
 -- ARGV    id attempt
 -- REPLY   place attempt more
--- USES    now ready entry waits park pump
+-- USES    now ready entry waits pump
 local more = 0
 local entry = load(id)
 if entry and entry.place == 'suspended' and entry.attempt == tonumber(attempt)
     and entry.stop == '' then
-  redis.call('ZREM', key.suspended, id)
-  stop_waiting(id)
-  park(id, entry, true)
+  wake(id, entry)
   more = pump(4)
   entry = load(id)
 end

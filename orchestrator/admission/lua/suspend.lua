@@ -32,6 +32,7 @@ end
 
 free_slot(id, entry)
 redis.call('ZADD', key.suspended, '+inf', id)
+redis.call('HSET', key.instance .. id, 'thread', '')
 move(id, entry, 'suspended')
 for _, target in ipairs(ended) do lose_edge(id, target) end
 entry = load(id)

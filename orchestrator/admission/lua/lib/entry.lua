@@ -2,6 +2,7 @@
 -- load: what the gate knows of an instance, or nil.
 -- create: make it known, at a place.
 -- move: it is at another place now.
+-- is_asleep: whether it waits and nobody stays with it.
 local function tree_of(tenant, session)
   return #tenant .. ' ' .. tenant .. session
 end
@@ -28,4 +29,8 @@ end
 local function move(id, entry, place)
   entry.place = place
   redis.call('HSET', key.instance .. id, 'place', place)
+end
+
+local function is_asleep(entry)
+  return entry.thread == '' and (entry.place == 'suspended' or entry.place == 'held')
 end

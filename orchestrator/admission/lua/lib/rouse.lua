@@ -1,12 +1,7 @@
 -- USES now park
--- is_asleep: whether an instance waits and nobody stays with it.
--- rouse: such a one is to go on: it is put in line, ahead of new work if it has run before. The caller
+-- rouse: an instance that is asleep is to go on: it is put in line, ahead of new work if it has run before. The caller
 -- pumps if `roused` says that this has happened.
 local roused = false
-
-local function is_asleep(entry)
-  return entry.thread == '' and (entry.place == 'suspended' or entry.place == 'held')
-end
 
 local function rouse(id, entry)
   local later = entry.place == 'held' and redis.call('HGET', key.instance .. id, 'not_before')

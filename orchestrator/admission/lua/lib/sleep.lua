@@ -4,21 +4,25 @@
 -- hold: a spawn waits for so many of the targets before it starts.
 -- keep_locks: it holds what its row says.
 local function edges_of(entry, wait)
-  if wait.kind ~= 'lock' then return wait.targets or {}, now end
-  return {lock_node(entry.tenant, wait.lock)}, lock_rank(entry)
+  if wait.kind == 'lock' then return 1, {lock_node(entry.tenant, wait.lock)}, lock_rank(entry) end
+  return wait.needs, wait.targets, now
 end
 
 local function go_to_sleep(id, entry, wait)
-  local targets, rank = edges_of(entry, wait)
+  local needs, targets, rank = edges_of(entry, wait)
   if #targets > 0 then
-    begin_waiting(id, entry.attempt, wait.claim, wait.kind, wait.needs or 1, targets, rank)
+    begin_waiting(id, entry.attempt, wait.claim, wait.kind, needs, targets, rank)
   end
   local left = wait.wake_ms or math.huge
   -- Who should hold it may have to say so first.
   if wait.kind == 'lock' then left = math.min(left, config.lease_ms) end
-  if left < math.huge then set_time(key.timers, id, left) end
   redis.call('ZADD', key.suspended, '+inf', id)
   move(id, entry, 'suspended')
+  if redis.call('HGET', key.instance .. id, 'woken') == tostring(entry.attempt) then
+    wake(id, entry)
+  elseif left < math.huge then
+    set_time(key.timers, id, left)
+  end
 end
 
 local function hold(id, entry, needs, targets, delay_ms)

@@ -5,13 +5,13 @@
 local MOST_VICTIMS = 16
 
 -- Which instance of a cycle gives way: the one who closes it, the youngest (ids grow with time),
--- or the least urgent, of several the youngest.
+-- or the least urgent, of several the youngest. One that has not started yet cannot give way.
 local function victim_of(cycle)
   local policy = redis.call('HGET', key.config, 'victim')
   if policy ~= 'youngest' and policy ~= 'lowest_priority' then return cycle[1] end
   local victim, least
   for _, node in ipairs(cycle) do
-    if not is_lock(node) then
+    if not is_lock(node) and redis.call('HGET', key.wait .. node, 'kind') ~= 'after' then
       local class = policy == 'youngest' and 0
           or tonumber(redis.call('HGET', key.instance .. node, 'priority') or '0')
       if not victim or class > least or (class == least and node > victim) then
