@@ -271,7 +271,7 @@ class WaitMachine(RuleBasedStateMachine):
         wake_ms = NEVER if wake_in is None else wake_in * 1000
         self._act(
             lambda: self.gate.suspend(one, item.attempt, wake_in=wake_in, ready=ready, ended=ended),
-            lambda _: self.model.sleep(one, wake_ms, ready, ended),
+            lambda _: self.model.doze(one, wake_ms, ready, ended),
         )
 
     def _row_wait(self, one: str, wait: Wait | None, wake_in: float | None) -> DomainWait:

@@ -372,11 +372,11 @@ class GateModel:
             self._enter(item, "suspended", self.now + self.config["lease_ms"])
         else:
             self._leave(item)
-            self._sleep(item, NEVER if wake_ms == "" else wake_ms, bool(ready))
+            self._doze(item, NEVER if wake_ms == "" else wake_ms, bool(ready))
         self._pump()
         return [1]
 
-    def _sleep(self, item: Item, wake_ms: float, is_ready: bool) -> None:
+    def _doze(self, item: Item, wake_ms: float, is_ready: bool) -> None:
         self._enter(item, "suspended", NEVER)
         item.thread = ""
         if is_ready or wake_ms <= 0 or item.woken == item.attempt:
@@ -535,7 +535,7 @@ class GateModel:
             self._enter(item, "dispatched", self.now + self.config["lease_ms"])
             self._refresh()
         elif sleeps:
-            self._sleep(item, sleeps.get("wake_ms", NEVER), is_ready=False)
+            self._doze(item, sleeps.get("wake_ms", NEVER), is_ready=False)
         elif state == "waiting":
             self._enter(item, "suspended", self.now + self.config["lease_ms"])
         else:

@@ -266,7 +266,7 @@ class WaitModel:
             item.place, item.attempt, item.until = "held", 0, NEVER
             self._begin(name, Wait("after", "after", self.now, needs, set(targets)), self.now)
 
-    def sleep(self, name: str, wake_ms: float, is_ready: bool, ended: Sequence[Node]) -> None:
+    def doze(self, name: str, wake_ms: float, is_ready: bool, ended: Sequence[Node]) -> None:
         """Its attempt waits with nobody there."""
         item = self.items[name]
         if item.stop:
@@ -276,9 +276,9 @@ class WaitModel:
         for target in ended:
             self._lose_edge(name, target)
         if item.is_asleep:
-            self._fall_asleep(item, wake_ms, is_ready)
+            self._lie_down(item, wake_ms, is_ready)
 
-    def _fall_asleep(self, item: Item, wake_ms: float, is_ready: bool) -> None:
+    def _lie_down(self, item: Item, wake_ms: float, is_ready: bool) -> None:
         wait = self.waits.get(item.id)
         if wait and wait.kind == "lock" and self.closed_until > self.now:
             wake_ms = min(wake_ms, self.closed_until - self.now)
@@ -382,11 +382,11 @@ class WaitModel:
             item.thread = place == "suspended" and sleeps is None
         item.timer = None
         if sleeps:
-            self._fall_asleep_again(item, sleeps)
+            self._lie_down_again(item, sleeps)
         else:
             item.place, item.until = place, self.now + self.lease_ms
 
-    def _fall_asleep_again(self, item: Item, wait: RowWait) -> None:
+    def _lie_down_again(self, item: Item, wait: RowWait) -> None:
         """It waits as its row says."""
         item.place, item.until, item.thread = wait.place, NEVER, False
         for name, claim, token in wait.locks:
@@ -433,7 +433,7 @@ class WaitModel:
             item = Item(one, old.priority, old.attempt, until, place, False, thread)
             self.items[one] = item
             if one in sleeps:
-                self._fall_asleep_again(item, sleeps[one])
+                self._lie_down_again(item, sleeps[one])
         self.items = {one: self.items[one] for one in places}
         self.closed_until = self.now + self.lease_ms if places else 0
 
