@@ -3,8 +3,9 @@
 Everything a user needs is here; what is not listed in `__all__` is not for use.
 """
 
+from orchestrator.agents.async_context import AsyncContext
 from orchestrator.agents.call import Call
-from orchestrator.agents.context import AsyncContext, Context
+from orchestrator.agents.context import Context
 from orchestrator.agents.handle import Handle
 from orchestrator.agents.lock import Lock
 from orchestrator.agents.programs import process_agent
@@ -20,6 +21,7 @@ from orchestrator.domain.errors import (
     ConfigurationError,
     DeadlockDetected,
     GateUnavailable,
+    HistoryTooLong,
     InstanceNotFound,
     InvalidRequest,
     InvalidSpawn,
@@ -28,6 +30,7 @@ from orchestrator.domain.errors import (
     ResultPending,
     SchemaOutdated,
     SpawnRefused,
+    StepFailed,
     StoreUnavailable,
     Unavailable,
 )
@@ -60,6 +63,7 @@ __all__ = [
     "Explanation",
     "GateUnavailable",
     "Handle",
+    "HistoryTooLong",
     "Instance",
     "InstanceNotFound",
     "InvalidRequest",
@@ -85,6 +89,7 @@ __all__ = [
     "SpawnRequest",
     "Stall",
     "State",
+    "StepFailed",
     "StoreUnavailable",
     "TreeNode",
     "Unavailable",

@@ -51,6 +51,7 @@ def build(
         calls=OpenCalls(gate, settings.lease / 3),
         limits=settings.limits,
         max_payload_bytes=settings.max_payload_bytes,
+        max_history=settings.max_history,
         default_timeout=settings.default_timeout,
         lease=settings.lease,
         dispatch=settings.dispatch_timeout,

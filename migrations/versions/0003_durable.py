@@ -87,23 +87,29 @@ BEGIN
     RETURN false;
 END $$;
 
+-- Answers the state it is in now, if the attempt is the newest, and which targets have ended.
 CREATE FUNCTION suspend_instance(
-    the_id uuid, the_attempt integer, why text, the_wait json, entries json
-) RETURNS text LANGUAGE plpgsql AS $$
+    the_id uuid, the_attempt integer, why text, the_wait json, entries json,
+    OUT new_state text, OUT ended uuid[]
+) LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE instances SET state = 'waiting', reason = why, wait = the_wait
     WHERE id = the_id AND state = 'running' AND attempt = the_attempt;
     IF NOT FOUND THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     IF entries IS NOT NULL THEN
         PERFORM write_steps(the_id, the_attempt, entries);
     END IF;
+    new_state := 'waiting';
+    ended := ARRAY(
+        SELECT id FROM instances
+        WHERE id IN (SELECT value::uuid FROM json_array_elements_text(the_wait -> 'targets'))
+          AND ended_at IS NOT NULL);
     IF is_wait_over(the_id, the_wait) THEN
         UPDATE instances SET state = 'queued', reason = 'RESUMED' WHERE id = the_id;
-        RETURN 'queued';
+        new_state := 'queued';
     END IF;
-    RETURN 'waiting';
 END $$;
 
 -- An instance that waited is queued and begun in one step: in between, only the gate knew of it.

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import fields
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from orchestrator.admission.calls import Caller
 from orchestrator.domain.call import Amounts, Outcome
 from orchestrator.domain.errors import InvalidRequest
 from orchestrator.domain.provider import UNTOLD_RETRY, Hint, classify, hint_of, read_headers
-from orchestrator.engine import call as calls
-from orchestrator.engine.deps import Deps
-from orchestrator.engine.running import Run
+from orchestrator.engine.call import Wish
+
+
+class CallDesk(Protocol):
+    """Where a call begins and ends."""
+
+    def begin_call(self, wish: Wish) -> Caller:
+        """Take what it needs once it is its turn; raises `CallRefused`."""
+
+    def end_call(
+        self, caller: Caller, wish: Wish, outcome: Outcome, used: Mapping[str, float], hint: Hint
+    ) -> None:
+        """Give back what it did not use, and let its result count."""
+
+
+class Record(Protocol):
+    """Where what a call brought is recorded."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether an earlier run has recorded it."""
+
+    def read(self) -> Any:
+        """What it recorded."""
+
+    def keep(self, value: Any) -> Any:
+        """Record it; answers what a later run will read."""
 
 
 class Call:
@@ -25,8 +49,8 @@ class Call:
     library it comes from. The methods only note things down for that.
     """
 
-    def __init__(self, deps: Deps, wish: calls.Wish, run: Run | None = None) -> None:
-        self._deps, self._wish, self._run = deps, wish, run
+    def __init__(self, desk: CallDesk, wish: Wish, record: Record | None = None) -> None:
+        self._desk, self._wish, self._record = desk, wish, record
         self._caller: Caller | None = None
         self._used: dict[str, float] = {}
         self._outcome: Outcome | None = None
@@ -36,6 +60,20 @@ class Call:
     def id(self) -> str:
         """The id of this call in the ledger; empty until it has begun."""
         return self._caller.id if self._caller else ""
+
+    def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Make the call itself, once: `function(*args, **kwargs)`, whose result is recorded.
+
+        An agent that runs again is given the recorded result, and the whole call takes nothing of
+        the resource again. The result is a JSON value. Of an `async def` it is awaited.
+        """
+        if self._record is not None and self._record.is_there:
+            recorded = self._record.read()
+            return _ready(recorded) if asyncio.iscoroutinefunction(function) else recorded
+        value = function(*args, **kwargs)
+        if asyncio.iscoroutine(value):
+            return self._keep_awaited(value)
+        return value if self._record is None else self._record.keep(value)
 
     def settle(
         self,
@@ -70,7 +108,8 @@ class Call:
         self._hear(Hint(retry_after))
 
     def __enter__(self) -> Self:
-        self._caller = calls.begin(self._deps, self._wish, self._run)
+        if self._record is None or not self._record.is_there:
+            self._caller = self._desk.begin_call(self._wish)
         return self
 
     def __exit__(
@@ -79,7 +118,8 @@ class Call:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._caller is not None
+        if self._caller is None:
+            return
         outcome = self._outcome_of(error)
         if error is not None:
             self._hear(hint_of(error))
@@ -89,7 +129,7 @@ class Call:
             # It was turned away at the door: nothing was read or written.
             nothing = {one.name: 0.0 for one in fields(Amounts) if one.name != "requests"}
             self._used = nothing | self._used
-        calls.end(self._deps, self._caller, self._wish, outcome, self._used, self._hint, self._run)
+        self._desk.end_call(self._caller, self._wish, outcome, self._used, self._hint)
 
     async def __aenter__(self) -> Self:
         begun = asyncio.ensure_future(asyncio.to_thread(self.__enter__))
@@ -108,6 +148,12 @@ class Call:
     ) -> None:
         await asyncio.shield(asyncio.to_thread(self.__exit__, kind, error, trace))
 
+    async def _keep_awaited(self, result: Coroutine[Any, Any, Any]) -> Any:
+        value = await result
+        if self._record is None:
+            return value
+        return await asyncio.to_thread(self._record.keep, value)
+
     def _return_turn(self, begun: asyncio.Future[Self]) -> None:
         if not begun.cancelled() and begun.exception() is None:
             self._outcome = Outcome.CALLER
@@ -125,3 +171,7 @@ class Call:
         for name, amount in hint.left.items():
             left[name] = min(amount, left.get(name, amount))
         self._hint = Hint(max(self._hint.retry_after, hint.retry_after), left)
+
+
+async def _ready(value: Any) -> Any:
+    return value

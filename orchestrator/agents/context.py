@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, overload
+from typing import Any
 
+from orchestrator.agents.backend import Backend
 from orchestrator.agents.call import Call
-from orchestrator.agents.handle import Handle, failure_of
+from orchestrator.agents.handle import Handle
+from orchestrator.agents.history import Place, is_inside_step
 from orchestrator.agents.lock import Lock
+from orchestrator.agents.operations import decoded
+from orchestrator.agents.steps import Steps
+from orchestrator.agents.waiting import Waiting
 from orchestrator.domain.budget import Budget
 from orchestrator.domain.call import Amounts
-from orchestrator.domain.errors import InvalidRequest
+from orchestrator.domain.errors import InvalidSpawn, SpawnRefused, Unavailable
 from orchestrator.domain.ids import parse_id
-from orchestrator.domain.instance import Instance, Parent, SpawnRequest
-from orchestrator.domain.lifecycle import State
+from orchestrator.domain.instance import SpawnRequest
 from orchestrator.domain.priority import Priority
-from orchestrator.engine import cancel, lock, spawn, wait
+from orchestrator.domain.waits import WaitKind
 from orchestrator.engine.call import Wish
-from orchestrator.engine.deps import Deps
-from orchestrator.engine.execute import Host
-from orchestrator.engine.running import HeldLock, Run
+from orchestrator.engine.running import HeldLock
 from orchestrator.telemetry.logging import get_logger
 
 
-class Context:
+class Context(Steps, Waiting):
     """The running attempt, seen from its own code.
 
-    Every method is a point where an attempt that was told to stop is left: it raises a private
-    `BaseException` that an agent should let pass (`finally` blocks run).
+    Every method is a point where the function may be left, because the attempt was told to stop or
+    because what it asks for is not there yet: by a private `BaseException` that an agent should let
+    pass (`finally` blocks run). When it goes on, the function runs again from its top, and
+    everything that it asked for before is answered as it was then, at once.
     """
 
-    def __init__(self, deps: Deps, host: Host, run: Run) -> None:
-        self._deps, self._host, self._run = deps, host, run
-        self._spawned = 0
-        # One thing at a time, also in an `async def` that runs several tasks of its own.
-        self._lock = threading.RLock()
-        instance = run.instance
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        instance = backend.instance
         self.log = get_logger("orchestrator.agent").bind(
             tenant=instance.tenant,
             session=instance.session,
@@ -50,36 +51,36 @@ class Context:
     @property
     def id(self) -> str:
         """The id of this instance."""
-        return self._run.id
+        return self._backend.instance.id
 
     @property
     def agent(self) -> str:
         """The name of this agent."""
-        return self._run.instance.agent
+        return self._backend.instance.agent
 
     @property
     def session(self) -> str:
         """The session whose tree this instance belongs to."""
-        return self._run.instance.session
+        return self._backend.instance.session
 
     @property
     def tenant(self) -> str:
         """The tenant of the session."""
-        return self._run.instance.tenant
+        return self._backend.instance.tenant
 
     @property
     def depth(self) -> int:
         """Levels below the root; 0 for a root."""
-        return self._run.instance.depth
+        return self._backend.instance.depth
 
     @property
     def attempt(self) -> int:
         """The number of this attempt; it grows with each dispatch, also after a wait."""
-        return self._run.attempt
+        return self._backend.instance.attempt
 
     def check(self) -> None:
         """Leave here if this attempt has to stop; call it now and then in long work."""
-        self._run.check()
+        self._backend.check()
 
     def spawn(
         self,
@@ -95,33 +96,57 @@ class Context:
         not_before: datetime | float | None = None,
         expires_after: float | None = None,
         budget: Budget | None = None,
+        after: Iterable[Handle | str] = (),
+        on_failure: str = "fail",
+        detached: bool = False,
+        on_parent_end: str = "terminate",
+        preemptible: bool | None = None,
     ) -> Handle:
         """Spawn a child. Its priority is this instance's own unless said otherwise.
 
-        Spawns are recorded by their order: when this agent runs again, after a crash, its first
-        spawn is its first child again, and so on. Options are those of `Orchestrator.spawn`.
-        Raises `SpawnRefused`.
+        When this agent runs again, the same spawn at the same place is the same child. Options
+        are those of `Orchestrator.spawn`; `detached` ones live on whatever becomes of this
+        instance, those with `on_parent_end="detach"` when it completes or fails. Raises
+        `SpawnRefused`.
+        """
+        request = SpawnRequest(
+            agent,
+            {} if args is None else args,
+            priority=self._backend.instance.priority if priority is None else priority,
+            timeout=timeout,
+            pool=pool,
+            on_limit=on_limit,
+            idempotency_key=idempotency_key,
+            cost=cost,
+            not_before=not_before,
+            expires_after=expires_after,
+            budget=budget,
+            after=[one.id if isinstance(one, Handle) else one for one in after],
+            on_failure=on_failure,
+            detached=detached,
+            on_parent_end=on_parent_end,
+            preemptible=preemptible,
+        )
+        return self.spawn_many([request])[0]
+
+    def spawn_many(self, requests: Sequence[SpawnRequest]) -> list[Handle]:
+        """Spawn all of these children, or none and raise for the first that is refused.
+
+        Several times faster than one by one. One may start `after` another of the list. Session
+        and tenant are this instance's own.
         """
         with self._lock:
-            self.check()
-            request = SpawnRequest(
-                agent,
-                {} if args is None else args,
-                priority=self._run.instance.priority if priority is None else priority,
-                timeout=timeout,
-                pool=pool,
-                on_limit=on_limit,
-                idempotency_key=idempotency_key,
-                cost=cost,
-                not_before=not_before,
-                expires_after=expires_after,
-                budget=budget,
-                tenant=self.tenant,
-            )
-            child = spawn.spawn(self._deps, request, self._as_parent())
-            # Only a spawn that was accepted takes a place in the order.
-            self._spawned += 1
-            return Handle(child, self)
+            places = [self._next("spawn", request.agent) for request in requests]
+            known = {
+                index: self._spawned_before(place, request)
+                for index, (place, request) in enumerate(zip(places, requests, strict=True))
+                if place.recorded is not None
+            }
+            new = [index for index in range(len(requests)) if index not in known]
+            if new:
+                ids = self._spawn([places[i] for i in new], [requests[i] for i in new])
+                known |= dict(zip(new, ids, strict=True))
+            return [Handle(known[index], self) for index in range(len(requests))]
 
     def call(
         self,
@@ -138,57 +163,16 @@ class Context:
 
         The amounts are estimates, corrected by `call.settle(...)`. Entering waits for its turn,
         up to `timeout` seconds, or raises `CallRefused` at once with `on_limit="refuse"`. An open
-        breaker always raises; an agent that lets it pass is put back in line.
+        breaker always raises; an agent that lets it pass is put back in line. What is asked for by
+        `call.run(...)` is recorded, and neither called nor paid for again.
         """
-        self.check()
         amounts = Amounts(requests, input_tokens, output_tokens, usd)
-        return Call(self._deps, Wish(resource, self.tenant, amounts, on_limit, timeout), self._run)
-
-    @overload
-    def wait(self, handles: Handle, *, return_exceptions: bool = False) -> Any: ...
-
-    @overload
-    def wait(self, handles: Iterable[Handle], *, return_exceptions: bool = False) -> list[Any]: ...
-
-    def wait(self, handles: Handle | Iterable[Handle], *, return_exceptions: bool = False) -> Any:
-        """The results of all, in their order, once all have ended; of one handle, its result.
-
-        This instance holds no slot while it waits. A child that failed or was cancelled raises
-        `AgentFailed` or `AgentCancelled`, the first one in order; with `return_exceptions` such
-        an exception stands in its place among the results instead, as in `asyncio.gather`.
-        """
-        single = isinstance(handles, Handle)
-        ids = [handles.id] if isinstance(handles, Handle) else [one.id for one in handles]
-        ended = self.wait_for(ids, None)
-        results = [_outcome(instance) for instance in ended]
-        if not return_exceptions:
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
-        return results[0] if single else results
-
-    def wait_any(self, handles: Iterable[Handle]) -> Handle:
-        """The one of them that ended first, once one has; its result is there at once."""
-        return self.wait_at_least(1, handles)[0]
-
-    def wait_at_least(self, n: int, handles: Iterable[Handle]) -> list[Handle]:
-        """The first `n` of them that ended, in that order, once so many have.
-
-        This instance holds no slot while it waits. One that failed has ended too; asked for its
-        result, its handle raises.
-        """
-        by_id = {handle.id: handle for handle in handles}
-        if not 1 <= n <= len(by_id):
-            raise InvalidRequest(
-                "INVALID_WAIT",
-                f"{n} of {len(by_id)} instances cannot be waited for; it must be at least 1 and "
-                "at most all of them.",
-            )
+        wish = Wish(resource, self.tenant, amounts, on_limit, timeout)
+        if is_inside_step():
+            self._backend.check()
+            return Call(self._backend, wish)
         with self._lock:
-            found = wait.wait_suspended(self._deps, self._host, self._run, list(by_id), n)
-        # By when they ended, so that an agent that runs again is given the same ones.
-        ended = sorted((one.ended_at, one.id) for one in found if one.ended_at is not None)
-        return [by_id[one] for _, one in ended[:n]]
+            return Call(self._backend, wish, _CallRecord(self, self._next("call", resource)))
 
     def handle(self, instance_id: str) -> Handle:
         """A handle on any instance whose id is known, spawned here or not."""
@@ -198,105 +182,87 @@ class Context:
         """A lock of this tenant: `with ctx.lock("repo:main") as lock: ...`.
 
         This instance holds no slot while it waits for it. The lock is let go of at the end of the
-        block, and in any case with the end of this attempt.
+        block, and in any case with the end of this instance's run; not by a wait inside the block.
         """
         return Lock(name, self)
 
-    # --- what handles and locks ask (see `Desk`, `LockDesk`) -------------------------------
-
-    def wait_for(self, ids: Sequence[str], timeout: float | None) -> list[Instance]:
-        """The instances once they have ended. With a timeout, the slot is kept meanwhile."""
-        with self._lock:
-            self.check()
-            if timeout is not None:
-                return wait.wait_keeping(self._deps, self._run, ids, timeout)
-            return wait.wait_suspended(self._deps, self._host, self._run, ids)
-
-    def status_of(self, instance_id: str) -> State:
-        """The state of an instance now."""
-        self.check()
-        return self._deps.store.standings([instance_id])[instance_id].state
-
-    def cancel(self, instance_id: str) -> list[str]:
-        """Cancel an instance and everything below it."""
-        self.check()
-        return cancel.cancel(self._deps, instance_id)
+    # --- what locks ask (see `LockDesk`) -----------------------------------------------------
 
     def take_lock(self, name: str) -> HeldLock:
         """Hold a lock, waiting for it without a slot."""
         with self._lock:
-            return lock.take(self._deps, self._host, self._run, name)
+            place = self._next("lock", name)
+            held = self._backend.take_lock(self._claim(place), name)
+            if held is None:
+                self._suspend(place, replace(self._wait_for(place, WaitKind.LOCK), name=name))
+            return held
 
     def give_lock_back(self, held: HeldLock) -> None:
         """Let go of a lock."""
         with self._lock:
-            lock.give_back(self._deps, self._run, held)
+            self._backend.free_lock(held)
 
-    def _as_parent(self) -> Parent:
-        instance = self._run.instance
-        return Parent(
-            id=instance.id,
-            attempt=self._run.attempt,
-            session=instance.session,
-            tenant=instance.tenant,
-            root_id=instance.root_id,
-            depth=instance.depth,
-            position=self._spawned,
-        )
+    # --- what calls ask ----------------------------------------------------------------------
+
+    def keep_call(self, place: Place, value: Any) -> Any:
+        """Record what a call brought; answers it as a later run will read it."""
+        with self._lock:
+            text = self._encode(value, f"what the call of {place.name} brought")
+            self._history.write(place.entry(text=text))
+            return decoded(text)
+
+    # --- how --------------------------------------------------------------------------------
+
+    def _spawned_before(self, place: Place, request: SpawnRequest) -> str:
+        recorded = place.recorded
+        assert recorded is not None
+        if recorded.error is not None:
+            refusal = dict(recorded.error)
+            kind = InvalidSpawn if refusal.pop("invalid") else SpawnRefused
+            raise self._raised(place, kind.from_dict(refusal))
+        before = recorded.value.get("args")
+        args = decoded(self._encode(dict(request.args), "args"))
+        if before is not None and before != args:
+            raise self._history.differs(
+                place.position,
+                _spawn_label(request.agent, before),
+                _spawn_label(request.agent, args),
+            )
+        return str(recorded.value["id"])
+
+    def _spawn(self, places: Sequence[Place], requests: Sequence[SpawnRequest]) -> list[str]:
+        """Spawn what is not recorded. A refusal is: the agent may go on because of it."""
+        self._history.write()
+        try:
+            return self._backend.spawn(requests, [place.position for place in places])
+        except SpawnRefused as refused:
+            is_invalid = isinstance(refused, InvalidSpawn)
+            self._history.write(places[0].failure(refused.to_dict() | {"invalid": is_invalid}))
+            raise self._raised(places[0], refused) from None
+        except Unavailable:
+            for place in reversed(places):
+                self._history.give_back(place)
+            raise
 
 
-class AsyncContext:
-    """The same for an `async def` agent: what takes time is awaited."""
+class _CallRecord:
+    """What a call brought, in the journal; see `Record`."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self.log = context.log
-        self.id, self.agent = context.id, context.agent
-        self.session, self.tenant, self.depth = context.session, context.tenant, context.depth
+    def __init__(self, context: Context, place: Place) -> None:
+        self._context, self._place = context, place
 
     @property
-    def attempt(self) -> int:
-        """The number of this attempt."""
-        return self._context.attempt
+    def is_there(self) -> bool:
+        return self._place.recorded is not None
 
-    def check(self) -> None:
-        """Leave here if this attempt has to stop."""
-        self._context.check()
+    def read(self) -> Any:
+        assert self._place.recorded is not None
+        return self._place.recorded.value
 
-    async def spawn(
-        self, agent: str, args: Mapping[str, Any] | None = None, **options: Any
-    ) -> Handle:
-        """See `Context.spawn`."""
-        return await asyncio.to_thread(self._context.spawn, agent, args, **options)
-
-    def call(self, resource: str, **options: Any) -> Call:
-        """See `Context.call`; used as `async with ctx.call(...) as call:`."""
-        return self._context.call(resource, **options)
-
-    async def wait(
-        self, handles: Handle | Iterable[Handle], *, return_exceptions: bool = False
-    ) -> Any:
-        """See `Context.wait`."""
-        return await asyncio.to_thread(
-            self._context.wait, handles, return_exceptions=return_exceptions
-        )
-
-    async def wait_any(self, handles: Iterable[Handle]) -> Handle:
-        """See `Context.wait_any`; `await ctx.wait(handle)` gives its result at once."""
-        return await asyncio.to_thread(self._context.wait_any, handles)
-
-    async def wait_at_least(self, n: int, handles: Iterable[Handle]) -> list[Handle]:
-        """See `Context.wait_at_least`."""
-        return await asyncio.to_thread(self._context.wait_at_least, n, handles)
-
-    def handle(self, instance_id: str) -> Handle:
-        """See `Context.handle`."""
-        return self._context.handle(instance_id)
-
-    def lock(self, name: str) -> Lock:
-        """See `Context.lock`; here it is `async with`."""
-        return self._context.lock(name)
+    def keep(self, value: Any) -> Any:
+        return self._context.keep_call(self._place, value)
 
 
-def _outcome(instance: Instance) -> Any:
-    return instance.result if instance.state is State.COMPLETED else failure_of(instance)
+def _spawn_label(agent: str, args: object) -> str:
+    text = json.dumps(args)
+    return f"spawn {agent}({text if len(text) <= 200 else text[:200] + '...'})"

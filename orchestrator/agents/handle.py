@@ -13,8 +13,8 @@ from orchestrator.domain.lifecycle import State
 class Desk(Protocol):
     """Where a handle asks; differs inside and outside of agents."""
 
-    def wait_for(self, ids: Sequence[str], timeout: float | None) -> Sequence[Instance]:
-        """The instances once they have ended; raises `ResultPending` after `timeout` seconds."""
+    def result_for(self, instance_id: str, timeout: float | None) -> Any:
+        """What it returned, once it has; raises as `Handle.result` does."""
 
     def status_of(self, instance_id: str) -> State:
         """The state now."""
@@ -45,8 +45,7 @@ class Handle:
         Raises `AgentFailed` or `AgentCancelled` when it ended otherwise, and `ResultPending`
         when it has not ended yet; it goes on undisturbed then.
         """
-        [instance] = self._desk.wait_for([self.id], timeout)
-        return result_of(instance)
+        return self._desk.result_for(self.id, timeout)
 
     def status(self) -> State:
         """The state the instance is in now."""

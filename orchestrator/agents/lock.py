@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from orchestrator.domain.errors import InvalidRequest
-from orchestrator.engine.running import HeldLock
+from orchestrator.engine.running import HeldLock, Left
 
 
 class LockDesk(Protocol):
@@ -52,13 +52,14 @@ class Lock:
         self._held = self._desk.take_lock(self.name)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         held, self._held = self._held, None
-        if held is not None:
+        # An instance that is left in the middle to go on later keeps what it holds.
+        if held is not None and not (kind is not None and issubclass(kind, Left)):
             self._desk.give_lock_back(held)
 
     async def __aenter__(self) -> Self:
         return await asyncio.to_thread(self.__enter__)
 
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self.__exit__)
+    async def __aexit__(self, *error: Any) -> None:
+        await asyncio.to_thread(self.__exit__, *error)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from orchestrator import bootstrap
 from orchestrator.agents.call import Call
-from orchestrator.agents.handle import Handle
+from orchestrator.agents.handle import Handle, result_of
 from orchestrator.agents.registry import REGISTRY
 from orchestrator.config.settings import Settings
 from orchestrator.domain.budget import Budget, BudgetState
@@ -37,7 +37,7 @@ from orchestrator.engine import (
     wait,
     what_if,
 )
-from orchestrator.engine.call import Wish
+from orchestrator.engine.call import RunDesk, Wish
 from orchestrator.engine.deps import Deps
 from orchestrator.store.rows import to_trees
 
@@ -141,7 +141,7 @@ class Orchestrator:
     ) -> Call:
         """One call of a limited resource, outside of agents; see `Context.call`."""
         amounts = Amounts(requests, input_tokens, output_tokens, usd)
-        return Call(self._deps, Wish(resource, tenant, amounts, on_limit, timeout))
+        return Call(RunDesk(self._deps), Wish(resource, tenant, amounts, on_limit, timeout))
 
     def declare(self, *declared: Resource) -> None:
         """Set how much of these resources may be used, by all processes at once."""
@@ -288,9 +288,10 @@ class Orchestrator:
 
     # --- what handles ask (see `Desk`) ----------------------------------------------------
 
-    def wait_for(self, ids: Sequence[str], timeout: float | None) -> Sequence[Instance]:
-        """The instances once they have ended; raises `ResultPending` after `timeout` seconds."""
-        return wait.wait_ended(self._deps, ids, timeout)
+    def result_for(self, instance_id: str, timeout: float | None) -> Any:
+        """What it returned, waiting up to `timeout` seconds for it; see `Handle.result`."""
+        [instance] = wait.wait_ended(self._deps, [instance_id], timeout)
+        return result_of(instance)
 
     def status_of(self, instance_id: str) -> State:
         """The state now; a queued instance that has been handed out is `dispatched`."""

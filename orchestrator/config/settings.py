@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     #: what fair shares are counted in
     fair_unit: Literal["starts", "slot_seconds", "tokens"] = "slot_seconds"
     max_payload_bytes: int = Field(default=262_144, gt=0)
+    #: operations that an instance may ask for before it has to begin a new history
+    max_history: int = Field(default=50_000, gt=0)
     #: seconds an attempt may take unless the agent or the spawn says otherwise
     default_timeout: float = Field(default=3_600.0, gt=0)
 

@@ -11,6 +11,8 @@
     |-- ResultPending           the caller's patience ended before the instance did
     |-- DeadlockDetected        the wait would never end: those waited for wait for the waiter
     |-- NonDeterministicAgent   an agent that ran again did something else than before
+    |-- StepFailed              a step of an agent failed
+    |-- HistoryTooLong          an agent has done more than one history holds
     |-- Unavailable             a part we stand on does not answer; repeat later
     |   |-- GateUnavailable     Redis
     |   `-- StoreUnavailable    PostgreSQL
@@ -24,7 +26,7 @@ and what to do about it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from orchestrator.domain.waits import WaitNode, chain_of
 
@@ -98,6 +100,11 @@ class SpawnRefused(_Refused):
             "current": self.current,
             "holders": list(self.holders),
         }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Self:
+        """The refusal that `to_dict` wrote."""
+        return cls(**{name: one for name, one in value.items() if name != "retryable"})
 
 
 class InvalidSpawn(SpawnRefused):
@@ -216,11 +223,42 @@ class NonDeterministicAgent(OrchestratorError):
     def __init__(self, instance_id: str, position: int, expected: str, found: str) -> None:
         super().__init__(
             "NON_DETERMINISTIC_AGENT",
-            f"Instance {instance_id} ran again and its spawn number {position} is {found}, "
-            f"but {expected} was recorded. What an agent spawns may depend only on its arguments "
-            "and on results; make the order and the arguments the same in every run.",
+            f"Instance {instance_id} ran again and its operation number {position} is {found}, "
+            f"but {expected} was recorded. What an agent asks for may depend only on its arguments "
+            "and on results it was given; put all else into ctx.step, and let instances that are "
+            "under way end before you deploy code that asks for other things.",
         )
         self.position, self.expected, self.found = position, expected, found
+
+
+class StepFailed(OrchestratorError):
+    """A step of an agent failed, and its retry policy allows no further try.
+
+    `error` is what was recorded: `{"type": ..., "message": ...}`. In the run in which it happened
+    `__cause__` is the exception itself; a later run knows only what was recorded.
+    """
+
+    def __init__(self, name: str, error: dict[str, Any]) -> None:
+        super().__init__(
+            "STEP_FAILED", f"Step {name!r} failed: {error['type']}: {error['message']}"
+        )
+        self.name, self.error = name, error
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {"name": self.name, "error": self.error}
+
+
+class HistoryTooLong(OrchestratorError):
+    """An instance has asked for more than one history holds."""
+
+    def __init__(self, instance_id: str, limit: int) -> None:
+        super().__init__(
+            "HISTORY_TOO_LONG",
+            f"Instance {instance_id} has asked for {limit:,} operations, which is all that one "
+            "history holds. Go on with an empty one by ctx.continue_as_new(...), divide the work "
+            "among children, or raise ORCHESTRATOR_MAX_HISTORY.",
+        )
+        self.limit = limit
 
 
 class Unavailable(OrchestratorError):

@@ -42,3 +42,13 @@ class Entry:
         value = json.dumps(self.value) if self.text is None else self.text
         error = "null" if self.error is None else json.dumps(self.error)
         return f'{head[:-1]},"value":{value},"error":{error}}}'
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """How much of its journal an instance loses by a failure: the next attempt does it again."""
+
+    #: the first position that is taken back
+    position: int
+    #: children spawned before it whose failure is what failed, by their ids
+    children: tuple[str, ...] = ()

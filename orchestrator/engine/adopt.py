@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.domain.instance import Instance
+from orchestrator.domain.lifecycle import State
 from orchestrator.engine.deps import Deps
 
 
@@ -19,6 +20,15 @@ def adopt(deps: Deps, instances: Sequence[Instance]) -> None:
     if targets:
         standings = deps.store.standings(sorted(targets))
         deps.gate.tell_ended([one for one, row in standings.items() if row.state.is_terminal])
+    wake_ready(deps, instances)
+
+
+def wake_ready(deps: Deps, instances: Sequence[Instance]) -> None:
+    """Wake those whose wait is over, in case that the gate does not know."""
+    waiting = [one.id for one in instances if one.state is State.WAITING or one.depends_on]
+    ready = deps.store.journal.ready(waiting) if waiting else []
+    if ready:
+        deps.gate.wake(ready)
 
 
 def _targets(instance: Instance) -> Sequence[str]:

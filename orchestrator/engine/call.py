@@ -55,6 +55,23 @@ class Wish:
             )
 
 
+class RunDesk:
+    """Where the calls of one attempt, or of a service, begin and end."""
+
+    def __init__(self, deps: Deps, run: Run | None = None) -> None:
+        self._deps, self._run = deps, run
+
+    def begin_call(self, wish: Wish) -> Caller:
+        """See `begin`."""
+        return begin(self._deps, wish, self._run)
+
+    def end_call(
+        self, caller: Caller, wish: Wish, outcome: Outcome, used: Mapping[str, float], hint: Hint
+    ) -> None:
+        """See `end`."""
+        end(self._deps, caller, wish, outcome, used, hint, self._run)
+
+
 def begin(deps: Deps, wish: Wish, run: Run | None = None) -> Caller:
     """Take what a call needs once it is its turn; raises `CallRefused`, or `Stop` for a run."""
     instance = run.id if run else ""

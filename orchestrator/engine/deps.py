@@ -24,6 +24,8 @@ class Deps:
     limits: Limits
     #: bytes of JSON that arguments or a result may take
     max_payload_bytes: int
+    #: operations that one history of an instance may have
+    max_history: int
     #: seconds an attempt may take when neither spawn nor agent says it
     default_timeout: float
     #: seconds a slot is held without a heartbeat

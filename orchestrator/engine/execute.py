@@ -11,10 +11,12 @@ from typing import Any, Protocol
 
 from orchestrator.domain.failure import Kinds
 from orchestrator.domain.instance import Instance
+from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.patience import insist
-from orchestrator.engine.running import Run, Running, StopReason
+from orchestrator.engine.running import Continued, Left, Run, Running, StopReason, Suspended
+from orchestrator.engine.suspend import begin_anew, suspend
 from orchestrator.store.store import Ending, Standing
 from orchestrator.telemetry.logging import get_logger
 
@@ -38,6 +40,8 @@ class Failed:
     retryable: bool = True
     #: what the error is, for the retry policy; empty: what `error` says
     kinds: Kinds = ()
+    #: what the next attempt does again
+    rewind: Rewind | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class HandedBack:
     delay: float
 
 
-Outcome = Completed | Failed | Stopped | HandedBack
+Outcome = Completed | Failed | Stopped | HandedBack | Left
 
 
 class Runtime(Protocol):
@@ -97,16 +101,33 @@ def finish(deps: Deps, run: Run, outcome: Outcome) -> None:
             _settle(deps, run, Ending(State.COMPLETED, result=result))
         case Failed() if _may_retry(run.instance, outcome):
             delay = run.instance.retry.delay(run.instance.failures + 1)
-            _hand_back(deps, run, Reason.RETRY, error=outcome.error, failed=True, delay=delay)
+            _hand_back(
+                deps,
+                run,
+                Reason.RETRY,
+                error=outcome.error,
+                failed=True,
+                delay=delay,
+                rewind=outcome.rewind,
+            )
         case Failed(reason, error):
             _settle(deps, run, Ending(State.FAILED, reason, error=error, failed=True))
         case HandedBack(reason, delay):
             _hand_back(deps, run, reason, delay=delay)
+        case Left():
+            _leave(deps, run, outcome)
         case Stopped(StopReason.WORKER_STOPPED):
             _hand_back(deps, run, Reason.WORKER_STOPPED)
         case Stopped():
             # Its row is not this attempt's to write any more.
             _release(deps, run)
+
+
+def _leave(deps: Deps, run: Run, left: Left) -> None:
+    if isinstance(left, Suspended):
+        suspend(deps, run, left)
+    elif isinstance(left, Continued):
+        begin_anew(deps, run, left)
 
 
 def abandon(deps: Deps, running: Running, run: Run) -> None:
@@ -161,13 +182,16 @@ def _hand_back(
     error: dict[str, Any] | None = None,
     failed: bool = False,
     delay: float = 0.0,
+    rewind: Rewind | None = None,
 ) -> None:
-    kept = insist(
+    below = insist(
         lambda: deps.store.hand_back(
-            run.id, run.attempt, reason, error=error, failed=failed, delay=delay
+            run.id, run.attempt, reason, error=error, failed=failed, delay=delay, rewind=rewind
         )
     )
-    if kept or _is_in_line(deps, run):
+    if below:
+        insist(lambda: deps.gate.cancel(below))
+    if below is not None or _is_in_line(deps, run):
         insist(lambda: deps.gate.requeue(run.instance, run.attempt, delay))
     else:
         _release(deps, run)

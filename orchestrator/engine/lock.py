@@ -1,22 +1,19 @@
 """lock: one holder at a time, among all agents of a tenant.
 
-A lock belongs to a run of an instance and ends with it: whoever dies, is fenced out or ends lets
-go of all it holds. Waiting for one gives the slot back, as every wait does. Each holder gets a
-token greater than any before, so that what a lock guards can turn away a holder of the past.
+A lock belongs to an attempt of an instance and ends with it: whoever dies, is fenced out or ends
+lets go of all it holds. One that is suspended keeps it. Each holder gets a token greater than any
+before, so that what a lock guards can turn away a holder of the past.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.admission.replies import WaitReply
 from orchestrator.domain.errors import InvalidRequest
-from orchestrator.domain.lifecycle import Reason
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.execute import Host
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import HeldLock, Run
-from orchestrator.engine.wait import deadlock, sit_out
+from orchestrator.engine.wait import deadlock
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.lock")
@@ -24,22 +21,14 @@ log = get_logger("orchestrator.lock")
 LONGEST_NAME = 200
 
 
-def take(deps: Deps, host: Host, run: Run, name: str) -> HeldLock:
-    """Hold this lock, waiting for it if need be.
+def ask(deps: Deps, run: Run, claim: str, name: str) -> HeldLock | None:
+    """This lock, if it is free or has been given to this claim; None while it is waited for.
 
     Raises `DeadlockDetected` when its holder waits, near or far, for this instance.
     """
     _check_name(name)
     run.check()
-    claim = run.new_claim()
-
-    def look(_was_woken: bool = False) -> WaitReply | None:
-        reply = deps.gate.take_lock(run.instance, run.attempt, claim, name)
-        return reply if reply.state in ("held", "deadlock", "full") else None
-
-    reply = insist(look)
-    if reply is None:
-        reply = sit_out(deps, host, run, claim, Reason.WAITING_FOR_LOCK, look, [])
+    reply = insist(lambda: deps.gate.take_lock(run.instance, run.attempt, claim, name))
     if reply.cycle:
         raise deadlock(deps, run, reply)
     if reply.state == "full":
@@ -47,6 +36,8 @@ def take(deps: Deps, host: Host, run: Run, name: str) -> HeldLock:
             "TOO_MANY_LOCKS",
             f"Instance {run.id} holds as many locks as one may. Let go of some before {name!r}.",
         )
+    if reply.state != "held":
+        return None
     held = HeldLock(name, claim, reply.token)
     run.locks.append(held)
     return held

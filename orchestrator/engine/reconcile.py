@@ -2,7 +2,7 @@
 
 Every minute, by one of the beats. Finds what a crash between two steps left: a spawn recorded
 but not followed, an attempt whose lease the gate has lost, an instance that was ended in
-PostgreSQL alone.
+PostgreSQL alone, a wait that was over without a wake.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import chain
 
 from orchestrator.domain.report import Report
 from orchestrator.engine import budgets
-from orchestrator.engine.adopt import adopt
+from orchestrator.engine.adopt import adopt, wake_ready
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
 
@@ -25,6 +25,7 @@ def run_once(deps: Deps) -> Report:
     after = BEFORE_ALL
     while page := deps.store.live_page(after, PAGE):
         adopted += _check_page(deps, [instance.id for instance in page])
+        wake_ready(deps, page)
         after = page[-1].id
     if adopted:
         deps.gate.pump()

@@ -6,12 +6,16 @@ import itertools
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NoReturn
 
 from orchestrator.domain.instance import Instance
+from orchestrator.domain.journal import Entry
+from orchestrator.domain.waits import Wait
 
 
 class StopReason(StrEnum):
@@ -33,6 +37,31 @@ class Stop(BaseException):
     def __init__(self, reason: StopReason) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Left(BaseException):
+    """Leaves an agent's function in the middle, to be run again from its top later.
+
+    Once it was raised, whatever the function asks for on its way out raises it again.
+    """
+
+
+class Suspended(Left):
+    """What the function asked for is not there yet."""
+
+    def __init__(self, wait: Wait, entries: Sequence[Entry] = ()) -> None:
+        super().__init__(wait)
+        self.wait = wait
+        #: what has to be in the journal when it comes back
+        self.entries = tuple(entries)
+
+
+class Continued(Left):
+    """It begins anew, with other arguments (JSON text) and an empty journal."""
+
+    def __init__(self, args: str) -> None:
+        super().__init__(args)
+        self.new_args = args
 
 
 @dataclass
@@ -64,6 +93,8 @@ class Run:
         self.stopped_at = float("inf")
         #: whether it was given up, its code not returning
         self.is_abandoned = False
+        #: how its function is being left, if it is
+        self.left: Left | None = None
         #: whether its thread waits, without a slot
         self.is_parked = False
         self._lock = threading.Lock()
@@ -71,6 +102,8 @@ class Run:
         #: whether its function was broken into
         self.was_interrupted = False
         self._settled = False
+        #: the server's time at a time of this process
+        self._clock: tuple[datetime, float] | None = None
         self._wakers: list[threading.Event] = []
         #: the locks it holds, oldest first
         self.locks: list[HeldLock] = []
@@ -83,14 +116,28 @@ class Run:
         """The instance's id."""
         return self.instance.id
 
+    def now(self, clock: Callable[[], datetime]) -> datetime:
+        """The time of the server that `clock` asks; it is asked once, the rest is counted here."""
+        if self._clock is None:
+            self._clock = (clock(), time.monotonic())
+        began, at = self._clock
+        return began + timedelta(seconds=time.monotonic() - at)
+
     def new_claim(self) -> str:
         """A name for one wait of this run, or for one lock it wants."""
         return f"{self._name}:{next(self._claims)}"
 
     def check(self) -> None:
-        """Raise `Stop` if this attempt has to stop."""
+        """Raise `Stop` if this attempt has to stop, and `Left` if its function is being left."""
         if self.reason is not None:
             raise Stop(self.reason)
+        if self.left is not None:
+            raise self.left
+
+    def leave(self, how: Left) -> NoReturn:
+        """Leave the function this way."""
+        self.left = how
+        raise how
 
     def stop(self, reason: StopReason) -> None:
         """Ask the attempt to stop. The first reason stands."""

@@ -39,9 +39,15 @@ def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> st
     return new.id
 
 
-def spawn_many(deps: Deps, requests: Sequence[SpawnRequest]) -> list[str]:
+def spawn_many(
+    deps: Deps, requests: Sequence[SpawnRequest], parents: Sequence[Parent] | None = None
+) -> list[str]:
     """Accept several spawns, all of them or, raising for the first refused one, none."""
-    news = [fix_deadline(deps, prepare(deps, request)) for request in requests]
+    above: Sequence[Parent | None] = parents or [None] * len(requests)
+    news = [
+        fix_deadline(deps, prepare(deps, request, parent))
+        for request, parent in zip(requests, above, strict=True)
+    ]
     if not news:
         return []
     verdicts = deps.gate.check_in_many(news, [request.on_limit for request in requests])

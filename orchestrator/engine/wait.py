@@ -23,7 +23,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import Reason
-from orchestrator.domain.waits import chain_of
+from orchestrator.domain.waits import WaitNode, chain_of
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host
 from orchestrator.engine.patience import insist
@@ -38,6 +38,31 @@ LOOK_AGAIN = 1.0
 ASK_AGAIN = 3.0
 #: Seconds that a wait may keep a slot without the gate being told.
 UNNOTICED = 1.0
+
+
+def pending(deps: Deps, ids: Sequence[str]) -> list[str]:
+    """Those of the ids that have not ended. Raises `InstanceNotFound`."""
+    return insist(lambda: _pending(deps, ids))
+
+
+def instances(deps: Deps, ids: Sequence[str]) -> list[Instance]:
+    """The instances, in the order of the ids."""
+    found = insist(lambda: deps.store.get_many(ids))
+    return [found[one] for one in ids]
+
+
+def begin(
+    deps: Deps, run: Run, claim: str, targets: Sequence[str], needs: int
+) -> tuple[WaitNode, ...]:
+    """Tell the gate for whom a running attempt is about to wait.
+
+    Answers nothing, or who waits for whom where that would never end; the wait is over then.
+    """
+    run.check()
+    reply = insist(lambda: deps.gate.begin_wait(run.instance, run.attempt, claim, targets, needs))
+    if reply.cycle:
+        note_deadlock(deps, run, reply.cycle)
+    return reply.cycle
 
 
 def wait_ended(
@@ -200,10 +225,15 @@ def _until(
 
 def deadlock(deps: Deps, run: Run, reply: WaitReply) -> DeadlockDetected:
     """The error for the one whose wait has to fail, after it was put into its audit trail."""
-    cycle = [node.to_dict() for node in reply.cycle]
-    insist(lambda: deps.store.note(run.id, "deadlock_detected", {"cycle": cycle}))
-    log.warning("deadlock.detected", instance=run.id, cycle=chain_of(reply.cycle))
+    note_deadlock(deps, run, reply.cycle)
     return DeadlockDetected(reply.cycle)
+
+
+def note_deadlock(deps: Deps, run: Run, cycle: Sequence[WaitNode]) -> None:
+    """Put a circle of waits into the audit trail of the one whose wait had to fail."""
+    nodes = [node.to_dict() for node in cycle]
+    insist(lambda: deps.store.note(run.id, "deadlock_detected", {"cycle": nodes}))
+    log.warning("deadlock.detected", instance=run.id, cycle=chain_of(cycle))
 
 
 def _pending(deps: Deps, ids: Sequence[str]) -> list[str]:

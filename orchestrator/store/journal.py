@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.domain.journal import Entry
+from orchestrator.domain.journal import Entry, Rewind
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.waits import Wait
-from orchestrator.store.database import Database
+from orchestrator.store.database import Connection, Database
 from orchestrator.store.statements import statement
 
 
@@ -20,6 +20,16 @@ class Checkpoint:
 
     version: int
     value: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Suspension:
+    """What became of an attempt that was to wait."""
+
+    #: whether there is nothing to wait for any more
+    is_over: bool
+    #: those of its targets that have ended
+    ended: list[str]
 
 
 class JournalTable:
@@ -52,7 +62,7 @@ class JournalTable:
 
     def suspend(
         self, instance_id: str, attempt: int, reason: Reason, wait: Wait, entries: Sequence[Entry]
-    ) -> State | None:
+    ) -> Suspension | None:
         """running -> waiting, fenced; `queued` at once where the wait is over already.
 
         None when the attempt has been fenced out.
@@ -66,7 +76,9 @@ class JournalTable:
             entries=_text(entries) if entries else None,
         )
         assert row is not None
-        return None if row["state"] is None else State(row["state"])
+        if row["new_state"] is None:
+            return None
+        return Suspension(row["new_state"] == State.QUEUED, [str(one) for one in row["ended"]])
 
     def ready(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that wait for nothing any more."""
@@ -81,11 +93,7 @@ class JournalTable:
             values = {"id": instance_id, "attempt": attempt, "args": args}
             if connection.execute(statement("begin_anew"), values).fetchone() is None:
                 return None
-            row = connection.execute(
-                statement("rewind"), {"id": instance_id, "position": 0, "children": []}
-            ).fetchone()
-            assert row is not None
-            return [str(one) for one in row["ended"]]
+            return take_back(connection, instance_id, Rewind(0))
 
     def checkpoint(self, instance_id: str) -> Checkpoint:
         """What the agent has kept; nothing, as version 0, before it has kept anything."""
@@ -98,6 +106,18 @@ class JournalTable:
             statement("write_checkpoint"), id=instance_id, attempt=attempt, value=value
         )
         return None if row is None else int(row["version"])
+
+
+def take_back(connection: Connection, instance_id: str, rewind: Rewind) -> list[str]:
+    """Take back a part of a journal; answers the ids of what ended with it."""
+    values = {
+        "id": instance_id,
+        "position": rewind.position,
+        "children": list(rewind.children),
+    }
+    row = connection.execute(statement("rewind"), values).fetchone()
+    assert row is not None
+    return [str(one) for one in row["ended"]]
 
 
 def _text(entries: Sequence[Entry]) -> str:

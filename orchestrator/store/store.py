@@ -14,13 +14,14 @@ from psycopg.types.json import Json, Jsonb
 from sqlalchemy import exc as sa_exc
 
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
+from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.store.budgets import BudgetRows
 from orchestrator.store.credits import CreditTable
 from orchestrator.store.database import Connection, Database
 from orchestrator.store.faults import callers_fault, tenant_guard
-from orchestrator.store.journal import JournalTable
+from orchestrator.store.journal import JournalTable, take_back
 from orchestrator.store.limits import LimitTable
 from orchestrator.store.resources import ResourceTable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
@@ -151,18 +152,25 @@ class Store:
         error: dict[str, Any] | None = None,
         failed: bool = False,
         delay: float = 0.0,
-    ) -> bool:
-        """Fenced return of an attempt to the queue, to be begun again after `delay` seconds."""
-        row = self.database.row(
-            statement("hand_back"),
-            id=instance_id,
-            attempt=attempt,
-            reason=reason,
-            error=None if error is None else Json(error),
-            failed=int(failed),
-            delay=delay,
-        )
-        return row is not None
+        rewind: Rewind | None = None,
+    ) -> list[str] | None:
+        """Fenced return of an attempt to the queue, to be begun again after `delay` seconds.
+
+        Answers the ids of what ended with the part of the journal that is taken back, or None
+        when the attempt has been fenced out.
+        """
+        values = {
+            "id": instance_id,
+            "attempt": attempt,
+            "reason": reason,
+            "error": None if error is None else Json(error),
+            "failed": int(failed),
+            "delay": delay,
+        }
+        with self.database.transaction() as connection:
+            if connection.execute(statement("hand_back"), values).fetchone() is None:
+                return None
+            return [] if rewind is None else take_back(connection, instance_id, rewind)
 
     def park(self, instance_id: str, attempt: int, reason: Reason | None = None) -> bool:
         """running -> waiting while a thread stays with it, fenced.

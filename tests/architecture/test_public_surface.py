@@ -27,6 +27,7 @@ PUBLIC = [
     "Explanation",
     "GateUnavailable",
     "Handle",
+    "HistoryTooLong",
     "Instance",
     "InstanceNotFound",
     "InvalidRequest",
@@ -52,6 +53,7 @@ PUBLIC = [
     "SpawnRequest",
     "Stall",
     "State",
+    "StepFailed",
     "StoreUnavailable",
     "TreeNode",
     "Unavailable",
@@ -66,9 +68,17 @@ METHODS = {
         "attempt",
         "call",
         "check",
+        "continue_as_new",
         "handle",
         "lock",
+        "now",
+        "random",
+        "sleep",
         "spawn",
+        "spawn_many",
+        "state",
+        "step",
+        "uuid",
         "wait",
         "wait_any",
         "wait_at_least",
@@ -103,7 +113,12 @@ METHODS = {
     ],
 }
 #: Public only for the handles that they give out.
-BEHIND_HANDLES = {"wait_for", "status_of", "take_lock", "give_lock_back"}
+BEHIND_HANDLES = {"result_for", "status_of", "take_lock", "give_lock_back"}
+#: Public only for what carries out a step or a call, and for the runtime.
+BEHIND_STEPS = {
+    *("open_step", "keep_step", "fail_step", "fail_again", "pause_before", "pause_until"),
+    *("keep_call", "history"),
+}
 
 
 def test_the_surface_is_this_and_nothing_else() -> None:
@@ -130,10 +145,12 @@ def test_methods(name: str) -> None:
 
 def test_an_agents_context() -> None:
     kind = orchestrator.Context
-    found = {method for method in vars(kind) if not method.startswith("_")} - BEHIND_HANDLES
+    methods = {method for method in dir(kind) if not method.startswith("_")}
+    found = methods - BEHIND_HANDLES - BEHIND_STEPS
     properties = {"id", "agent", "session", "tenant", "depth", "attempt"}
     assert found == properties | {
-        *("call", "check", "spawn", "wait", "wait_any", "wait_at_least", "cancel", "handle", "lock")
+        *("call", "check", "spawn", "spawn_many", "wait", "wait_any", "wait_at_least", "cancel"),
+        *("handle", "lock", "step", "now", "random", "uuid", "sleep", "state", "continue_as_new"),
     }
 
 

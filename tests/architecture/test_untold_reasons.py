@@ -118,7 +118,7 @@ def test_no_test_sleeps() -> None:
         f"{name_of(path)}:{line}"
         for path in TESTS
         for line, name in calls(path)
-        if name.endswith("sleep") and not inside(path, *MAY_SLEEP)
+        if name in ("sleep", "time.sleep", "asyncio.sleep") and not inside(path, *MAY_SLEEP)
     ]
     assert sleeping == []
 

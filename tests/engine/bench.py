@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -125,6 +126,28 @@ class Bench:
         wait_until(look, what)
         for thread in threads:
             thread.join(timeout=20)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """While inside, every message is read and run on a thread of its own, as by a worker."""
+        done = threading.Event()
+        threads: list[threading.Thread] = []
+
+        def read() -> None:
+            while not done.wait(0.005):
+                for message in self.take_messages():
+                    run = threading.Thread(target=execute, args=(self.deps, self.host, *message))
+                    threads.append(run)
+                    run.start()
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            yield
+        finally:
+            done.set()
+            for thread in (reader, *threads):
+                thread.join(timeout=20)
 
     def take_messages(self, pool: str = "default") -> list[tuple[str, int]]:
         """Empty the pool's queue: id and attempt of each message, most urgent first."""

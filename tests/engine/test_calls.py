@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator import Orchestrator
 from orchestrator.admission.calls import Caller
-from orchestrator.agents.context import AsyncContext, Context
+from orchestrator.agents.async_context import AsyncContext
+from orchestrator.agents.context import Context
 from orchestrator.domain.call import Amounts, CallRecord, Outcome
 from orchestrator.domain.errors import CallRefused, InvalidRequest, SpawnRefused
 from orchestrator.domain.lifecycle import State

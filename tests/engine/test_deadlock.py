@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.context import AsyncContext, Context
+from orchestrator.agents.async_context import AsyncContext
+from orchestrator.agents.context import Context
 from orchestrator.domain.errors import DeadlockDetected, InvalidRequest, ResultPending
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.engine import deadlocks, rebuild, wait
 from orchestrator.engine.cancel import cancel
+from orchestrator.engine.running import Run
 from tests.engine.bench import Bench
 from tests.support.waiting import wait_until
 
@@ -270,24 +272,21 @@ def test_a_wait_with_a_timeout_is_noticed_while_it_keeps_its_slot(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wait, "UNNOTICED", 0.01)
-    seen: list[Any] = []
+    holder, child = bench.begin(bench.spawn("echo")), bench.spawn(pool="gpu")
+    pending: list[ResultPending] = []
 
-    def impatient(ctx: Context) -> str:
-        child = ctx.spawn("add", {"a": 1}, pool="gpu")
+    def be_impatient() -> None:
         try:
-            child.result(timeout=0.3)
-        except ResultPending as pending:
-            return str(pending)
-        return ""
+            wait.wait_keeping(bench.deps, Run(holder), [child], 0.3)
+        except ResultPending as error:
+            pending.append(error)
 
-    bench.agent("impatient", impatient)
-    one = bench.spawn("impatient")
-    thread = threading.Thread(target=lambda: seen.append(bench.execute(one)))
+    thread = threading.Thread(target=be_impatient)
     thread.start()
     gate = bench.deps.gate
-    wait_until(lambda: gate.redis.zscore("{orchestrator}:blocked", one), "the gate is told")
+    wait_until(lambda: gate.redis.zscore("{orchestrator}:blocked", holder.id), "the gate is told")
     thread.join(20)
-    assert "No result after 0.3 s" in seen[0].result
+    assert "No result after 0.3 s" in str(pending[0])
     assert [name for name in gate.redis.scan_iter() if is_of_a_wait(name)] == []
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.context import AsyncContext, Context
+from orchestrator.agents.async_context import AsyncContext
+from orchestrator.agents.context import Context
 from orchestrator.agents.lock import Lock
 from orchestrator.domain.errors import DeadlockDetected, InvalidRequest
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.retry import RetryPolicy
-from orchestrator.engine import rebuild, sweep, wait
+from orchestrator.engine import rebuild, sweep
 from orchestrator.engine.cancel import cancel
 from tests.engine.bench import DISPATCH, LEASE, Bench
 from tests.engine.test_deadlock import is_of_a_wait
@@ -27,26 +28,27 @@ class Holders:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
+        #: by a key each, as a holder may begin before its id is known
         self.go_on: dict[str, threading.Event] = {}
+        self.keys: dict[str, str] = {}
         self.locks: dict[str, Lock] = {}
         self.order: list[str] = []
-        self.threads: list[threading.Thread] = []
         bench.agent("keep-lock", self._hold, retry=RetryPolicy.never())
 
-    def _hold(self, ctx: Context, lock: str) -> list[Any]:
+    def _hold(self, ctx: Context, lock: str, key: str) -> list[Any]:
         with ctx.lock(lock) as held:
             self.locks[ctx.id] = held
             self.order.append(ctx.id)
-            while not self.go_on[ctx.id].wait(0.005):
+            while not self.go_on[key].wait(0.005):
                 ctx.check()
             return [held.token, held.is_held]
 
     def start(self, lock: str = "repo:main", **options: Any) -> str:
         """One that holds the lock, or waits for it, when this returns."""
-        one = self.bench.spawn("keep-lock", {"lock": lock}, **options)
-        self.go_on[one] = threading.Event()
-        self.threads.append(threading.Thread(target=self.bench.execute, args=(one,)))
-        self.threads[-1].start()
+        key = str(len(self.go_on))
+        self.go_on[key] = threading.Event()
+        one = self.bench.spawn("keep-lock", {"lock": lock, "key": key}, **options)
+        self.keys[one] = key
         wait_until(
             lambda: one in self.locks or self.bench.glance(one).place == "suspended",
             "it holds or waits",
@@ -56,7 +58,7 @@ class Holders:
     def end(self, *ids: str) -> None:
         """These may go on, and do."""
         for one in ids:
-            self.go_on[one].set()
+            self.go_on[self.keys[one]].set()
             wait_until(partial(self._has_ended, one), "it has ended")
 
     def _has_ended(self, one: str) -> bool:
@@ -64,14 +66,12 @@ class Holders:
 
 
 @pytest.fixture
-def holders(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Holders]:
-    monkeypatch.setattr(wait, "LOOK_AGAIN", 0.05)
+def holders(bench: Bench) -> Iterator[Holders]:
     holders = Holders(bench)
-    yield holders
-    for event in holders.go_on.values():
-        event.set()
-    for thread in holders.threads:
-        thread.join(20)
+    with bench.working():
+        yield holders
+        for event in holders.go_on.values():
+            event.set()
     assert [one for one in bench.deps.gate.redis.scan_iter() if is_of_a_wait(one)] == []
     assert bench.deps.gate.held() == 0
 
@@ -108,11 +108,9 @@ def test_an_async_agent(bench: Bench, holders: Holders) -> None:
     bench.agent("careful", careful)
     first = holders.start()
     one = bench.spawn("careful")
-    thread = threading.Thread(target=bench.execute, args=(one,))
-    thread.start()
     wait_until(lambda: bench.glance(one).place == "suspended", "it waits")
     holders.end(first)
-    thread.join(20)
+    wait_until(lambda: bench.row(one).state.is_terminal, "it has ended")
     assert bench.row(one).result > bench.row(first).result[0]
 
 
@@ -144,7 +142,8 @@ def test_locks_in_another_order_are_a_deadlock_with_a_name(bench: Bench) -> None
 
     def grab(ctx: Context, first: str, second: str) -> str:
         with ctx.lock(first):
-            barrier.wait(20)
+            if ctx.attempt == 1:
+                barrier.wait(20)
             try:
                 with ctx.lock(second):
                     return "both"
@@ -173,19 +172,19 @@ def test_asking_again_for_what_one_holds_is_a_deadlock(bench: Bench) -> None:
 def test_a_holder_that_waits_keeps_its_locks(bench: Bench, holders: Holders) -> None:
     def outer(ctx: Context) -> Any:
         with ctx.lock("repo:main") as lock:
-            ctx.wait(ctx.spawn("add", {"a": 1}))
+            ctx.wait(ctx.spawn("add", {"a": 1}, pool="gpu"))
             return [lock.token, lock.is_held]
 
+    bench.offer(pool="gpu", worker="gpu")
     bench.agent("outer", outer)
     one = bench.spawn("outer")
-    thread = threading.Thread(target=bench.execute, args=(one,))
-    thread.start()
+    [child] = wait_until(lambda: bench.take_messages("gpu"), "it has spawned its child")
     wait_until(lambda: bench.glance(one).place == "suspended", "it waits for its child")
     other = holders.start()
     assert other not in holders.locks
     bench.beat()
-    bench.work_until(lambda: bench.row(one).state.is_terminal, "it has ended")
-    thread.join(20)
+    bench.execute(*child)
+    wait_until(lambda: bench.row(one).state.is_terminal, "it has ended")
     holders.end(other)
     token, is_held = bench.row(one).result
     assert is_held
@@ -215,10 +214,7 @@ class TestEmptiedRedis:
         rebuild.run_once(bench.deps)
         bench.offer()
 
-    def test_a_holder_says_what_it_holds(
-        self, bench: Bench, holders: Holders, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(wait, "ASK_AGAIN", 0.01)
+    def test_a_holder_says_what_it_holds(self, bench: Bench, holders: Holders) -> None:
         first = holders.start()
         self.lose_everything(bench)
         second = holders.start()
@@ -237,15 +233,15 @@ class TestEmptiedRedis:
         assert tokens[0][1]
 
     def test_without_a_holder_it_is_free_after_a_lease(
-        self, bench: Bench, holders: Holders, monkeypatch: pytest.MonkeyPatch
+        self, bench: Bench, holders: Holders
     ) -> None:
-        monkeypatch.setattr(wait, "ASK_AGAIN", 0.01)
         bystander = holders.start("another")
         self.lose_everything(bench)
         second = holders.start()
         assert second not in holders.locks
         bench.beat()
         bench.advance(LEASE)
+        bench.beat()
         wait_until(lambda: second in holders.locks, "it has the lock")
         holders.end(bystander, second)
 

@@ -256,8 +256,8 @@ class TestReplay:
         assert (row.state, row.failures) == (State.FAILED, 2)
         assert row.error is not None
         assert row.error["type"] == "NonDeterministicAgent"
-        assert "spawn number 1 is echo" in row.error["message"]
-        assert 'add({"a": 2}) was recorded' in row.error["message"]
+        assert "operation number 1 is spawn 'echo'" in row.error["message"]
+        assert "spawn 'add' was recorded" in row.error["message"]
 
     def test_a_refusal_that_was_caught_does_not_move_the_others(self, bench: Bench) -> None:
         """Refused at first, accepted when it runs again: limits are not the agent's doing."""

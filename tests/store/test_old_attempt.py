@@ -27,7 +27,7 @@ def settle(store: Store, instance_id: str, attempt: int) -> object:
 
 
 def hand_back(store: Store, instance_id: str, attempt: int) -> object:
-    return store.hand_back(instance_id, attempt, "RETRY", failed=True)
+    return store.hand_back(instance_id, attempt, "RETRY", failed=True) is not None
 
 
 def suspend(store: Store, instance_id: str, attempt: int) -> object:

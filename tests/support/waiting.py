@@ -5,17 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 
+T = TypeVar("T")
 
-def wait_until(fact: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-    """Return as soon as `fact()` is true; fail with `what` when it never is."""
+
+def wait_until(fact: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+    """Answer `fact()` as soon as it is true; fail with `what` when it never is."""
     deadline = time.monotonic() + seconds
-    while not fact():
+    while not (found := fact()):
         if time.monotonic() > deadline:
             raise AssertionError(f"still not true after {seconds:g} s: {what}")
         time.sleep(0.01)
+    return found
 
 
 def answers(database_url: str) -> bool:

@@ -7,10 +7,12 @@ from orchestrator.domain.call import CallRefusal
 from orchestrator.domain.errors import (
     CallRefused,
     DeadlockDetected,
+    HistoryTooLong,
     NonDeterministicAgent,
     SpawnRefused,
 )
 from orchestrator.domain.failure import describe, kinds_of
+from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason
 from orchestrator.engine.execute import Completed, Failed, HandedBack, Outcome
 from orchestrator.engine.running import Run
@@ -38,21 +40,25 @@ def not_loaded(run: Run) -> Outcome:
     return Failed(Reason.AGENT_NOT_LOADED, {"type": "AgentNotLoaded", "message": message})
 
 
-def raised(run: Run, error: BaseException) -> Outcome:
-    """What it means for an attempt that its code raised this."""
+def raised(run: Run, error: BaseException, rewind: Rewind | None = None) -> Outcome:
+    """What it means for an attempt that its code raised this.
+
+    `rewind` is what the next attempt has to do again because of it.
+    """
     if isinstance(error, CallRefused) and error.code == CallRefusal.BREAKER_OPEN:
         return HandedBack(Reason.BREAKER_OPEN, error.retry_after or 0.0)
-    return _failed(run, error)
+    return _failed(run, error, rewind)
 
 
-def _failed(run: Run, error: BaseException) -> Outcome:
+def _failed(run: Run, error: BaseException, rewind: Rewind | None) -> Outcome:
     log.info("agent.raised", instance=run.id, agent=run.instance.agent, error=type(error).__name__)
     is_exhausted = _is_exhausted(error)
-    retryable = not isinstance(error, NonDeterministicAgent) and not is_exhausted
+    is_hopeless = isinstance(error, NonDeterministicAgent | HistoryTooLong)
     is_deadlock = isinstance(error, DeadlockDetected)
     reason = Reason.DEADLOCK_DETECTED if is_deadlock else Reason.AGENT_ERROR
     why = Reason.BUDGET_EXCEEDED if is_exhausted else reason
-    return Failed(why, describe(error), retryable, kinds_of(error))
+    retryable = not is_hopeless and not is_exhausted
+    return Failed(why, describe(error), retryable, kinds_of(error), rewind)
 
 
 def _is_exhausted(error: BaseException) -> bool:

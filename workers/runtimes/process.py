@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestrator.agents.backend import EngineBackend
 from orchestrator.agents.context import Context
 from orchestrator.agents.programs import Program
 from orchestrator.agents.registry import Registry
@@ -56,7 +57,7 @@ class ProcessRuntime:
             grace = min(program.grace, 0.8 * self._deps.stop_grace)
             limit, is_interactive = self._max_payload_bytes, program.interactive
             dialogue = Dialogue(run, group, grace, limit, is_interactive=is_interactive)
-            requests = Requests(Context(self._deps, host, run), self._waiter(host, run))
+            requests = Requests(Context(EngineBackend(self._deps, run)), self._waiter(host, run))
             dialogue.hold(_first_line(run), requests.answer)
         finally:
             status = group.bury()

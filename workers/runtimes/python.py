@@ -9,11 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from orchestrator.agents.context import AsyncContext, Context
+from orchestrator.agents.async_context import AsyncContext
+from orchestrator.agents.backend import EngineBackend
+from orchestrator.agents.context import Context
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, Outcome, outcome_of_stop
-from orchestrator.engine.running import Run, Stop, StopReason
+from orchestrator.engine.running import Left, Run, Stop, StopReason
 from workers.runtimes.outcomes import completed, not_loaded, raised
 
 
@@ -30,13 +32,21 @@ class PythonRuntime:
         registered = self._registry.get(run.instance.agent)
         if registered is None:
             return not_loaded(run)
+        context = Context(EngineBackend(self._deps, run))
         call = _call_async if registered.is_async else _call
         try:
-            value = call(registered, Context(self._deps, host, run), run)
+            value = call(registered, context, run)
+            # Also where the function has caught what was to leave it.
+            run.check()
+            context.history.check_end()
         except Stop:
             return outcome_of_stop(run)
+        except Left as left:
+            return left
         except BaseException as error:  # whatever an agent raises is its failure
-            return outcome_of_stop(run) if run.stopped.is_set() else raised(run, error)
+            if run.stopped.is_set():
+                return outcome_of_stop(run)
+            return run.left or raised(run, error, context.history.rewind_for(error))
         return completed(value, self._max_payload_bytes)
 
 

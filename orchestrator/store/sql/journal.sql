@@ -25,8 +25,8 @@ DO UPDATE SET value = excluded.value, error = excluded.error, attempt = excluded
 RETURNING position;
 
 -- name: suspend
-SELECT suspend_instance(%(id)s::uuid, %(attempt)s::int, %(why)s, %(wait)s::json,
-                        %(entries)s::json) AS state;
+SELECT new_state, ended
+FROM suspend_instance(%(id)s::uuid, %(attempt)s::int, %(why)s, %(wait)s::json, %(entries)s::json);
 
 -- name: ready
 -- Those that wait, or are held back, for nothing any more.

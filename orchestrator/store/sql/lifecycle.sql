@@ -54,8 +54,7 @@ SELECT pg_notify(%(channel)s, %(id)s);
 
 -- name: begin
 -- Only a newer attempt than any before may begin, so a second delivery finds nothing.
-SELECT *, clock_timestamp() AS clock
-FROM begin_instance(%(id)s::uuid, %(attempt)s::int, %(worker)s);
+SELECT * FROM begin_instance(%(id)s::uuid, %(attempt)s::int, %(worker)s);
 
 -- name: settle
 -- The fenced end of an instance, with everything live below it. NULL: the attempt is not the

@@ -1,0 +1,40 @@
+"""journal: what an attempt has done, written so that no later one does it again.
+
+Only the newest attempt writes: one that was fenced out meanwhile is left here, and what it did
+last is not recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.domain.journal import Entry
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.patience import insist
+from orchestrator.engine.running import Run, Stop, StopReason
+
+
+def load(deps: Deps, run: Run) -> list[Entry]:
+    """What earlier attempts have recorded."""
+    return insist(lambda: deps.store.journal.load(run.id))
+
+
+def write(deps: Deps, run: Run, entries: Sequence[Entry]) -> None:
+    """Record these. Raises `Stop` when this attempt is not the newest any more."""
+    run.check()
+    if not insist(lambda: deps.store.journal.write(run.id, run.attempt, entries)):
+        raise _fenced(run)
+
+
+def keep(deps: Deps, run: Run, text: str) -> int:
+    """Replace what the agent keeps beside its journal; answers its version."""
+    run.check()
+    version = insist(lambda: deps.store.journal.write_checkpoint(run.id, run.attempt, text))
+    if version is None:
+        raise _fenced(run)
+    return version
+
+
+def _fenced(run: Run) -> Stop:
+    run.stop(StopReason.FENCED)
+    return Stop(run.reason or StopReason.FENCED)
