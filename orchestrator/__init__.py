@@ -14,6 +14,7 @@ from orchestrator.client.orchestrator import Orchestrator
 from orchestrator.config.settings import Settings
 from orchestrator.domain.budget import Budget, BudgetState, BudgetUse
 from orchestrator.domain.call import Breaker
+from orchestrator.domain.cancel import CancelledNode, CancelOutcome, CancelReport
 from orchestrator.domain.errors import (
     AgentCancelled,
     AgentFailed,
@@ -38,7 +39,9 @@ from orchestrator.domain.explanation import Constraint, Explanation
 from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.limits import LimitChange, LimitForecast, Limits, LimitState
+from orchestrator.domain.pause import PauseReport
 from orchestrator.domain.priority import Priority
+from orchestrator.domain.progress import Progress
 from orchestrator.domain.queue import QueueRow, QueueState
 from orchestrator.domain.resource import BreakerPolicy, Resource
 from orchestrator.domain.retry import RetryPolicy
@@ -55,6 +58,9 @@ __all__ = [
     "BudgetUse",
     "Call",
     "CallRefused",
+    "CancelOutcome",
+    "CancelReport",
+    "CancelledNode",
     "ConfigurationError",
     "Constraint",
     "Context",
@@ -76,7 +82,9 @@ __all__ = [
     "NonDeterministicAgent",
     "Orchestrator",
     "OrchestratorError",
+    "PauseReport",
     "Priority",
+    "Progress",
     "QueueRow",
     "QueueState",
     "Reason",

@@ -117,12 +117,13 @@ CREATE FUNCTION begin_instance(the_id uuid, the_attempt integer, the_worker text
 RETURNS SETOF instances LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE instances SET state = 'queued', reason = 'RESUMED'
-    WHERE id = the_id AND state = 'waiting' AND wait IS NOT NULL AND attempt < the_attempt;
+    WHERE id = the_id AND state = 'waiting' AND wait IS NOT NULL AND attempt < the_attempt
+      AND paused_at IS NULL;
     RETURN QUERY
     UPDATE instances
     SET state = 'running', attempt = the_attempt, worker = the_worker, reason = NULL, wait = NULL,
         not_before = NULL, started_at = coalesce(started_at, now())
-    WHERE id = the_id AND state = 'queued' AND attempt < the_attempt
+    WHERE id = the_id AND state = 'queued' AND attempt < the_attempt AND paused_at IS NULL
     RETURNING *;
 END $$;
 

@@ -13,6 +13,7 @@ from orchestrator.admission.calls import CallGate
 from orchestrator.admission.credits import CreditCalls
 from orchestrator.admission.explaining import ExplainCalls
 from orchestrator.admission.limits import DEALT, LimitCalls, part
+from orchestrator.admission.pausing import PauseCalls
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
 from orchestrator.admission.sleeping import SleepCalls
 from orchestrator.admission.values import (
@@ -29,7 +30,16 @@ from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Verdict
 
 
-class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, SleepCalls, ExplainCalls):
+class Gate(
+    LimitCalls,
+    CreditCalls,
+    BudgetCalls,
+    CallGate,
+    WaitCalls,
+    SleepCalls,
+    ExplainCalls,
+    PauseCalls,
+):
     """All decisions about limits, taken by Lua scripts in Redis."""
 
     #: which shard is dealt the first of what a worker has free
@@ -174,6 +184,8 @@ class Gate(LimitCalls, CreditCalls, BudgetCalls, CallGate, WaitCalls, SleepCalls
     def adopt(self, instances: Sequence[Instance]) -> None:
         """Learn of live instances from their rows."""
         self._run_many("adopt", [adopt_values(instance) for instance in instances])
+        if paused := [one.id for one in instances if one.paused_at is not None]:
+            self.pause(paused)
 
     def begin_round(self, job: str, period: float) -> bool:
         """Whether this call is the one to do the current round of a housekeeping job."""

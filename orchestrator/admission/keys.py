@@ -28,9 +28,9 @@ KEYS: dict[str, str] = {
     # hash: `version` of what operators have set, `woken`: up to which the parked were woken
     "limits": ":limits",
     # hash <id>: one instance: place, attempt, session, tenant, pool, agent, priority, thread,
-    # stop, cost, expires; once parked: line, class (after aging), sequence, since; once handed
-    # out: held_since, charge, spent (what its calls report); not_before of one that is held; the
-    # attempt that was `woken` before it slept
+    # stop, paused, cost, expires; once parked: line, class (after aging), sequence, since; once
+    # handed out: held_since, charge, spent (what its calls report); not_before of one that is
+    # held; the attempt that was `woken` before it slept
     "instance": ":instance:",
     # zset id -> expiry: the slots. A slot is held exactly as long as its lease is here.
     "leases": ":leases",
@@ -74,6 +74,8 @@ KEYS: dict[str, str] = {
     "pools": ":pools",
     # zset id -> due: queued instances that may not start yet
     "delayed": ":delayed",
+    # zset id -> since: instances that are paused and would be in line otherwise
+    "paused": ":paused",
     # zset id -> expiry: instances that wait without a slot: on a thread of a live worker, or with
     # nobody there, for as long as it takes
     "suspended": ":suspended",

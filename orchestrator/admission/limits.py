@@ -97,7 +97,7 @@ class LimitCalls(ScriptCaller):
         it is taken, instances go on.
         """
         for shard in range(self.size):
-            for name in ("leases", "backlog", "suspended", "expired"):
+            for name in ("leases", "backlog", "suspended", "expired", "paused"):
                 yield from self._survey(shard, name)
 
     def _survey(self, shard: int, name: str) -> Iterator[Crowd]:

@@ -45,6 +45,10 @@ class AsyncContext:
         """Leave here if this attempt has to stop."""
         self._context.check()
 
+    def progress(self, fraction: float | None = None, message: str = "") -> None:
+        """See `Context.progress`; it takes no time, so it is not awaited."""
+        self._context.progress(fraction, message)
+
     async def step(
         self,
         name: str,

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import NoReturn, Protocol
 
 from orchestrator.agents.call import CallDesk
+from orchestrator.domain.cancel import CancelReport
 from orchestrator.domain.errors import InstanceNotFound
 from orchestrator.domain.instance import Instance, Parent, SpawnRequest
 from orchestrator.domain.journal import Entry
 from orchestrator.domain.lifecycle import State
+from orchestrator.domain.progress import Progress
 from orchestrator.domain.waits import WaitNode
 from orchestrator.engine import call, cancel, journal, lock, spawn, wait
 from orchestrator.engine.deps import Deps
@@ -72,8 +74,14 @@ class Backend(CallDesk, Protocol):
     def state_of(self, instance_id: str) -> State:
         """The state of any instance."""
 
-    def cancel(self, instance_id: str) -> list[str]:
-        """Cancel an instance and everything below it; the ids that were live."""
+    def cancel(self, instance_id: str) -> CancelReport:
+        """Cancel an instance and everything below it."""
+
+    def tell(self, fraction: float | None, message: str) -> None:
+        """Have everybody see how far this is, soon."""
+
+    def progress_of(self, instance_id: str) -> Progress | None:
+        """What an instance told last. Raises `InstanceNotFound`."""
 
     def checkpoint(self) -> Checkpoint:
         """What the agent has kept."""
@@ -163,9 +171,20 @@ class EngineBackend(call.RunDesk):
             raise InstanceNotFound(instance_id)
         return standing.state
 
-    def cancel(self, instance_id: str) -> list[str]:
+    def cancel(self, instance_id: str) -> CancelReport:
         """See `Backend`."""
         return cancel.cancel(self.deps, instance_id)
+
+    def tell(self, fraction: float | None, message: str) -> None:
+        """See `Backend`."""
+        self.run.progress.tell(fraction, message, self.run.attempt)
+
+    def progress_of(self, instance_id: str) -> Progress | None:
+        """See `Backend`."""
+        found = self.deps.store.get(instance_id)
+        if found is None:
+            raise InstanceNotFound(instance_id)
+        return None if found.progress is None else Progress.from_dict(found.progress)
 
     def checkpoint(self) -> Checkpoint:
         """See `Backend`."""

@@ -14,6 +14,7 @@ from orchestrator.agents.handle import Handle
 from orchestrator.agents.history import Place, is_inside_step
 from orchestrator.agents.lock import Lock
 from orchestrator.agents.operations import decoded
+from orchestrator.agents.progress import TellsProgress
 from orchestrator.agents.steps import Steps
 from orchestrator.agents.waiting import Waiting
 from orchestrator.domain.budget import Budget
@@ -28,7 +29,7 @@ from orchestrator.engine.running import HeldLock
 from orchestrator.telemetry.logging import get_logger
 
 
-class Context(Steps, Waiting):
+class Context(Steps, TellsProgress, Waiting):
     """The running attempt, seen from its own code.
 
     Every method is a point where the function may be left, because the attempt was told to stop or

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
+from orchestrator.domain.cancel import CancelReport
 from orchestrator.domain.errors import AgentCancelled, AgentFailed
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import State
+from orchestrator.domain.progress import Progress
 
 
 class Desk(Protocol):
@@ -19,8 +20,11 @@ class Desk(Protocol):
     def status_of(self, instance_id: str) -> State:
         """The state now."""
 
-    def cancel(self, instance_id: str) -> Sequence[str]:
-        """Cancel with everything below; answers the ids that were live."""
+    def cancel(self, instance_id: str) -> CancelReport:
+        """Cancel with everything below; answers what became of each."""
+
+    def progress_of(self, instance_id: str) -> Progress | None:
+        """What it told last of how far it is."""
 
 
 class Handle:
@@ -51,9 +55,13 @@ class Handle:
         """The state the instance is in now."""
         return self._desk.status_of(self.id)
 
-    def cancel(self) -> Sequence[str]:
-        """Cancel the instance and everything below it; answers the ids that were still live."""
+    def cancel(self) -> CancelReport:
+        """Cancel the instance and everything below it; answers what became of each."""
         return self._desk.cancel(self.id)
+
+    def progress(self) -> Progress | None:
+        """What the instance told last of how far it is; None if it told nothing."""
+        return self._desk.progress_of(self.id)
 
 
 def result_of(instance: Instance) -> Any:

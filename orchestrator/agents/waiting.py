@@ -10,6 +10,7 @@ from typing import Any, overload
 from orchestrator.agents.handle import Desk, Handle, failure_of
 from orchestrator.agents.history import Place
 from orchestrator.agents.operations import Operations, checked_seconds, until_of
+from orchestrator.domain.cancel import CancelReport
 from orchestrator.domain.errors import (
     DeadlockDetected,
     InvalidRequest,
@@ -114,15 +115,15 @@ class Waiting(Operations, Desk):
             self._history.later(place.entry(state))
             return state
 
-    def cancel(self, instance_id: str) -> list[str]:
-        """Cancel an instance and everything below it; answers the ids that were live."""
+    def cancel(self, instance_id: str) -> CancelReport:
+        """Cancel an instance and everything below it; answers what became of each."""
         with self._lock:
             place = self._next("cancel", instance_id)
             if place.recorded is not None:
-                return list(place.recorded.value)
-            ended = self._backend.cancel(instance_id)
-            self._history.later(place.entry(ended))
-            return ended
+                return CancelReport.from_dict(place.recorded.value)
+            report = self._backend.cancel(instance_id)
+            self._history.later(place.entry(report.to_dict()))
+            return report
 
     # --- how --------------------------------------------------------------------------------
 

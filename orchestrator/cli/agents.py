@@ -1,4 +1,4 @@
-"""spawn, show, list, tree, events, cancel."""
+"""spawn, show, list, tree, events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ def add_to(app: typer.Typer) -> None:
     app.command("list")(list_)
     app.command()(tree)
     app.command()(events)
-    app.command()(cancel)
 
 
 def spawn(
@@ -107,16 +106,6 @@ def events(instance_id: Id, as_json: AsJSON = False) -> None:
     with Orchestrator.from_settings() as orchestrator:
         found = orchestrator.events(instance_id)
     output.as_json([one.to_dict() for one in found]) if as_json else output.events(found)
-
-
-def cancel(instance_id: Id, as_json: AsJSON = False) -> None:
-    """Cancel an instance and everything below it."""
-    with Orchestrator.from_settings() as orchestrator:
-        ended = orchestrator.cancel(instance_id)
-    if as_json:
-        output.as_json({"cancelled": list(ended)})
-    else:
-        output.line(f"{len(ended)} cancelled" if ended else "It had ended before.")
 
 
 def _parse(text: str) -> Any:

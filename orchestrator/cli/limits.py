@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -52,7 +51,7 @@ def set_(
 ) -> None:
     """Set a limit or a weight. It holds at once, and until it is unset."""
     with Orchestrator.from_settings() as orchestrator:
-        change = orchestrator.set_limit(scope, value, set_by=_user())
+        change = orchestrator.set_limit(scope, value, set_by=output.user())
     output.as_json(change.to_dict()) if as_json else _changed(change)
 
 
@@ -60,7 +59,7 @@ def set_(
 def unset(scope: Scope, as_json: AsJSON = False) -> None:
     """Take back what was set; the settings hold again."""
     with Orchestrator.from_settings() as orchestrator:
-        change = orchestrator.unset_limit(scope, set_by=_user())
+        change = orchestrator.unset_limit(scope, set_by=output.user())
     output.as_json(change.to_dict()) if as_json else _changed(change)
 
 
@@ -111,7 +110,7 @@ def _limits(found: Sequence[LimitState]) -> None:
             escape(one.scope),
             _number(one.setting),
             f"[bold]{_number(one.operator)}[/]",
-            _number(one.in_force) or "no bound",
+            "paused" if one.paused else _number(one.in_force) or "no bound",
             used + (f" ({escape(one.busiest)})" if one.busiest else ""),
             f"{escape(one.set_by or '?')} {one.set_at:%Y-%m-%d %H:%M:%S}" if one.set_at else "",
         )
@@ -121,10 +120,19 @@ def _limits(found: Sequence[LimitState]) -> None:
 def _rows(title: str, rows: Sequence[QueueRow], most: int) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column(title, min_width=30)
-    for column in ("queued", "delayed", "running", "waiting", "limit", "offered", "weight"):
+    for column in (
+        "queued",
+        "delayed",
+        "running",
+        "waiting",
+        "paused",
+        "limit",
+        "offered",
+        "weight",
+    ):
         table.add_column(column, justify="right", min_width=8)
     for row in rows[:most]:
-        counts = (row.queued, row.delayed, row.running, row.waiting)
+        counts = (row.queued, row.delayed, row.running, row.waiting, row.paused)
         bounds = (row.limit, row.offered, row.weight)
         table.add_row(escape(row.name), *map(str, counts), *map(_number, bounds))
     output.out.print(table)
@@ -146,10 +154,3 @@ def _changed(change: LimitChange) -> None:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,.10g}"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""  # a user without a name, as in a container

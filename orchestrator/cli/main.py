@@ -12,6 +12,7 @@ from orchestrator.cli import (
     agents,
     breakers,
     budget,
+    control,
     deadlocks,
     doctor,
     explain,
@@ -40,6 +41,7 @@ budget.add_to(app)
 breakers.add_to(app)
 deadlocks.add_to(app)
 explain.add_to(app)
+control.add_to(app)
 doctor.add_to(app)
 
 #: What the command exits with when it is not 0; also in docs/reference/cli.md. Usage errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from rich.tree import Tree
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.instance import Event, Instance, TreeNode
 from orchestrator.domain.lifecycle import State
+from orchestrator.domain.progress import Progress
 
 # What goes into a file or a pipe is not folded to the width of a terminal.
 _WIDE = None if sys.stdout.isatty() else 240
@@ -59,17 +61,26 @@ def error(problem: OrchestratorError, *, as_json: bool) -> None:
         err.print(f"[bold red]{problem.code}[/] {escape(str(problem))}", highlight=False)
 
 
+def user() -> str:
+    """Who gives this command, for what is recorded with it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""  # a user without a name, as in a container
+
+
 def instances(found: Sequence[Instance]) -> None:
     """Print instances as a table."""
     table = Table(box=None, pad_edge=False)
-    for title in ("id", "agent", "state", "reason", "session", "attempt", "created"):
+    for title in ("id", "agent", "state", "reason", "progress", "session", "attempt", "created"):
         table.add_column(title, no_wrap=title == "id", overflow="ellipsis")
     for one in found:
         table.add_row(
             one.id,
             one.agent,
             state(one.state),
-            one.reason or "",
+            _why(one),
+            escape(_progress(one)),
             escape(one.session),
             str(one.attempt),
             f"{one.created_at:%Y-%m-%d %H:%M:%S}",
@@ -124,8 +135,22 @@ def _label(one: Instance) -> str:
     took = ""
     if one.started_at and one.ended_at:
         took = f" {(one.ended_at - one.started_at).total_seconds():.2f} s"
-    reason = f" ({one.reason})" if one.reason else ""
-    return f"[bold]{escape(one.agent)}[/] {state(one.state)}{reason}{took} [dim]{one.id}[/]"
+    why = _why(one)
+    reason = f" ({why})" if why else ""
+    told = f" {escape(_progress(one))}" if _progress(one) else ""
+    return f"[bold]{escape(one.agent)}[/] {state(one.state)}{reason}{told}{took} [dim]{one.id}[/]"
+
+
+def _why(one: Instance) -> str:
+    """Its reason; of a live one, first of all that it is paused."""
+    return "PAUSED" if one.paused_at and not one.state.is_terminal else one.reason or ""
+
+
+def _progress(one: Instance) -> str:
+    """How far one that has not ended says it is."""
+    if one.progress is None or one.state.is_terminal:
+        return ""
+    return str(Progress.from_dict(one.progress))
 
 
 def _text(value: Any) -> str:

@@ -16,13 +16,16 @@ from orchestrator.agents.registry import REGISTRY
 from orchestrator.config.settings import Settings
 from orchestrator.domain.budget import Budget, BudgetState
 from orchestrator.domain.call import Amounts, Breaker
+from orchestrator.domain.cancel import CancelReport
 from orchestrator.domain.errors import InstanceNotFound, InvalidRequest
 from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.ids import is_id, parse_id
 from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
 from orchestrator.domain.lifecycle import STORED, State
 from orchestrator.domain.limits import LimitChange, LimitForecast, LimitState
+from orchestrator.domain.pause import PauseReport
 from orchestrator.domain.priority import Priority
+from orchestrator.domain.progress import Progress
 from orchestrator.domain.queue import QueueState
 from orchestrator.domain.resource import Resource
 from orchestrator.domain.waits import Stall
@@ -31,7 +34,9 @@ from orchestrator.engine import (
     cancel,
     explain,
     limits,
+    pause,
     resources,
+    retry,
     spawn,
     survey,
     wait,
@@ -187,13 +192,7 @@ class Orchestrator:
                 f"{state!r} is not a state to list by. Choose one of: {names}. (An instance that "
                 "has been handed out but not begun is listed as queued.)",
             )
-        if limit < 1:
-            raise InvalidRequest("INVALID_LIMIT", f"The limit is {limit}; it must be at least 1.")
-        for name in (session, tenant, agent):
-            if name is not None and not name.isprintable():
-                raise InvalidRequest(
-                    "INVALID_FILTER", f"{name!r} cannot name anything: it is not printable."
-                )
+        check_filter(session, tenant, agent, limit=limit)
         return self._deps.store.list(
             session=session, tenant=tenant, state=state, agent=agent, limit=limit
         )
@@ -250,9 +249,49 @@ class Orchestrator:
         """Where every slot is now held by attempts that only wait, while others are in line."""
         return self._deps.gate.stalls()
 
-    def cancel(self, instance_id: str) -> Sequence[str]:
-        """Cancel an instance and everything below it; answers the ids that were still live."""
-        return cancel.cancel(self._deps, parse_id(instance_id))
+    def cancel(self, instance_id: str, *, wait: float = 0.0) -> CancelReport:
+        """Cancel an instance and everything below it; answers what became of each.
+
+        The rows have ended when this returns; code that runs is told to stop. With `wait`, up to
+        so many seconds are waited for it to have stopped, and the report tells how.
+        """
+        report = cancel.cancel(self._deps, parse_id(instance_id))
+        return cancel.await_stops(self._deps, report, wait) if wait > 0 else report
+
+    def pause(self, scope: str, *, now: bool = False, set_by: str = "") -> PauseReport:
+        """Let nothing new start in a scope, or keep one instance from running, until resumed.
+
+        `scope` is as `instance:ID`, `session:s1`, `agent:researcher`, `pool:gpu`, `tenant:acme` or
+        `global`. What runs goes on; with `now`, and for an instance in any case, it goes back in
+        line at its next call of its context, which is no failure. Raises `InvalidRequest`.
+        """
+        return pause.pause(self._deps, scope, now=now, set_by=set_by)
+
+    def resume(self, scope: str, *, set_by: str = "") -> PauseReport:
+        """Take a pause back; limits are what they were before."""
+        return pause.resume(self._deps, scope, set_by=set_by)
+
+    def dead(
+        self,
+        *,
+        session: str | None = None,
+        tenant: str | None = None,
+        agent: str | None = None,
+        limit: int = 100,
+    ) -> Sequence[Instance]:
+        """The newest instances that failed for good and that nobody runs again, newest first."""
+        check_filter(session, tenant, agent, limit=limit)
+        return self._deps.store.control.dead(session, tenant, agent, limit)
+
+    def retry(self, instance_id: str) -> Handle:
+        """Run an instance that failed or was cancelled again, from its last good step.
+
+        A new instance with the same agent and arguments takes over what the old one has recorded:
+        its steps and its children, but for what it failed with. It is a root of the session. While
+        one is under way, the same one is answered. Raises `InvalidRequest` for one that lives or
+        has completed, and `SpawnRefused`.
+        """
+        return self.handle(retry.retry(self._deps, parse_id(instance_id)))
 
     # --- limits, while everything runs ----------------------------------------------------
 
@@ -299,6 +338,22 @@ class Orchestrator:
         if state is State.QUEUED and self._deps.gate.glance(instance_id).place == "dispatched":
             return State.DISPATCHED
         return state
+
+    def progress_of(self, instance_id: str) -> Progress | None:
+        """What an instance told last of how far it is."""
+        told = self.get(instance_id).progress
+        return None if told is None else Progress.from_dict(told)
+
+
+def check_filter(*names: str | None, limit: int) -> None:
+    """What instances are listed by."""
+    if limit < 1:
+        raise InvalidRequest("INVALID_LIMIT", f"The limit is {limit}; it must be at least 1.")
+    for name in names:
+        if name is not None and not name.isprintable():
+            raise InvalidRequest(
+                "INVALID_FILTER", f"{name!r} cannot name anything: it is not printable."
+            )
 
 
 def _id_or_unknown(text: str) -> str:

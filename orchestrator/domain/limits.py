@@ -47,6 +47,8 @@ class RecordedLimit:
     version: int
     set_by: str
     set_at: datetime
+    #: whether nothing may start there, whatever `value` is
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,17 @@ class RecordedLimits:
         return max((one.version for one in self.rows), default=0)
 
     def in_force(self) -> dict[Scope, float]:
-        """The values that are set now."""
-        return {one.scope: one.value for one in self.rows if one.value is not None}
+        """The bounds that hold now: the values that are set, and 0 for what is paused."""
+        found = ((one.scope, 0.0 if one.paused else one.value) for one in self.rows)
+        return {scope: value for scope, value in found if value is not None}
+
+    def value_of(self, scope: Scope) -> float | None:
+        """What is set for a scope, whether it is paused or not."""
+        return next((one.value for one in self.rows if one.scope == scope), None)
+
+    def paused(self) -> dict[Scope, RecordedLimit]:
+        """The scopes that are paused."""
+        return {one.scope: one for one in self.rows if one.paused}
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,8 @@ class LimitState:
     #: who set the operator's value and when
     set_by: str | None = None
     set_at: datetime | None = None
+    #: whether it is paused: nothing may start, whatever the operator's value is
+    paused: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The limit as JSON."""
@@ -97,6 +110,7 @@ class LimitState:
             "busiest": self.busiest,
             "set_by": self.set_by,
             "set_at": None if self.set_at is None else self.set_at.isoformat(),
+            "paused": self.paused,
         }
 
 

@@ -21,6 +21,8 @@ class QueueRow:
     running: int = 0
     #: waiting for others, without a slot
     waiting: int = 0
+    #: taken out of line until they are resumed
+    paused: int = 0
     #: how many may run at once; None: no bound of its own
     limit: float | None = None
     #: the share of a tenant or session among others that wait

@@ -13,6 +13,7 @@ from orchestrator.domain.failure import Kinds
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason, State
+from orchestrator.engine import progress
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Continued, Left, Run, Running, StopReason, Suspended
@@ -96,6 +97,7 @@ def execute(deps: Deps, host: Host, instance_id: str, attempt: int) -> None:
 
 def finish(deps: Deps, run: Run, outcome: Outcome) -> None:
     """Write how an attempt ended, and give its slot back."""
+    insist(lambda: progress.flush(deps, [run], last=True))
     match outcome:
         case Completed(result):
             _settle(deps, run, Ending(State.COMPLETED, result=result))
@@ -116,11 +118,25 @@ def finish(deps: Deps, run: Run, outcome: Outcome) -> None:
             _hand_back(deps, run, reason, delay=delay)
         case Left():
             _leave(deps, run, outcome)
-        case Stopped(StopReason.WORKER_STOPPED):
-            _hand_back(deps, run, Reason.WORKER_STOPPED)
-        case Stopped():
-            # Its row is not this attempt's to write any more.
-            _release(deps, run)
+        case Stopped(why):
+            _leave_off(deps, run, why)
+
+
+#: Reasons to stop an attempt of an instance that goes on.
+_GOES_ON = {
+    StopReason.WORKER_STOPPED: Reason.WORKER_STOPPED,
+    StopReason.PAUSED: Reason.PAUSED,
+}
+
+
+def _leave_off(deps: Deps, run: Run, why: StopReason) -> None:
+    if why in _GOES_ON:
+        _hand_back(deps, run, _GOES_ON[why])
+        return
+    # Its row is not this attempt's to write any more.
+    if why is StopReason.CANCELLED:
+        insist(lambda: deps.store.note(run.id, "stopped", {"how": _how_stopped(run)}))
+    _release(deps, run)
 
 
 def _leave(deps: Deps, run: Run, left: Left) -> None:
@@ -154,8 +170,29 @@ def _turn_away(deps: Deps, instance_id: str, attempt: int) -> None:
     runs_already = standing is not None and standing.attempt == attempt
     has_ended = standing is None or standing.state.is_terminal
     log.info("run.turned_away", instance=instance_id, attempt=attempt, runs=runs_already)
-    if not runs_already or has_ended:
+    if standing is not None and not has_ended and _is_kept(standing, attempt):
+        _put_aside(deps, instance_id, attempt)
+    elif not runs_already or has_ended:
         deps.gate.release(instance_id, attempt, ended=has_ended)
+
+
+def _is_kept(standing: Standing, attempt: int) -> bool:
+    return standing.is_paused and standing.attempt < attempt
+
+
+def _put_aside(deps: Deps, instance_id: str, attempt: int) -> None:
+    """It is paused, and the gate had not heard of it."""
+    instance = deps.store.get(instance_id)
+    if instance is not None:
+        deps.gate.pause([instance_id])
+        deps.gate.requeue(instance, attempt)
+
+
+def _how_stopped(run: Run) -> str:
+    """How a cancelled attempt has left, as its event has it; see `CancelOutcome`."""
+    if run.is_abandoned:
+        return "abandoned"
+    return "interrupted" if run.was_interrupted else "left"
 
 
 def _may_retry(instance: Instance, failed: Failed) -> bool:
@@ -207,4 +244,7 @@ def _release(deps: Deps, run: Run) -> None:
 def _is_in_line(deps: Deps, run: Run) -> bool:
     """Whether the row is queued as this attempt left it: it waited for a slot to go on."""
     standing = insist(lambda: deps.store.standings([run.id])).get(run.id)
-    return standing == Standing(State.QUEUED, run.attempt)
+    return standing is not None and (standing.state, standing.attempt) == (
+        State.QUEUED,
+        run.attempt,
+    )

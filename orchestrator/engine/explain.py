@@ -7,6 +7,7 @@ asked for the row, and for what the gate does not know.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from orchestrator.admission.explaining import (
@@ -36,13 +37,16 @@ def explain(deps: Deps, instance_id: str) -> Explanation:
     found = deps.gate.explain(instance_id)
     if row.state is State.RUNNING:
         return _plain(row, f"It runs, as attempt {row.attempt}, on {row.worker}.")
+    if row.paused_at is not None:
+        return _paused(row)
     if row.state is State.WAITING:
         return _waiting(deps, row, found)
     if found is None:
         return _plain(
             row, "It is recorded, but the gate does not know it yet; within a minute it will."
         )
-    return _OF_PLACE.get(found.place, _of_any_place)(row, found)
+    explanation = _OF_PLACE.get(found.place, _of_any_place)(row, found)
+    return _with_pauses(deps, row, explanation)
 
 
 _ENDED = {State.COMPLETED: "completed", State.FAILED: "failed", State.CANCELLED: "been cancelled"}
@@ -54,6 +58,43 @@ def _plain(row: Instance, summary: str) -> Explanation:
 
 def _because(row: Instance) -> str:
     return f": {row.reason}" if row.reason else ""
+
+
+# --- paused -----------------------------------------------------------------------------------
+
+
+def _paused(row: Instance) -> Explanation:
+    assert row.paused_at is not None
+    summary = (
+        f"It is paused since {row.paused_at:%Y-%m-%d %H:%M:%S} UTC. "
+        f"`orchestrator resume instance:{row.id}` lets it go on."
+    )
+    return Explanation(
+        row.id, row.agent, row.state, row.reason, summary, (Constraint("pause", row.id),)
+    )
+
+
+def _with_pauses(deps: Deps, row: Instance, found: Explanation) -> Explanation:
+    """The explanation; where a scope of it is paused, that comes first."""
+    mine = (
+        Scope("session", row.session, row.tenant),
+        Scope("agent", row.agent),
+        Scope("pool", row.pool),
+        Scope("tenant", row.tenant),
+        Scope("global"),
+    )
+    if not any(one.limit == 0 for one in found.constraints):
+        return found
+    paused = deps.store.limits.newest().paused()
+    for scope in mine:
+        if scope in paused:
+            by = f" by {paused[scope].set_by}" if paused[scope].set_by else ""
+            summary = (
+                f"{scope} is paused since {paused[scope].set_at:%Y-%m-%d %H:%M:%S} UTC{by}. "
+                f"`orchestrator resume {scope}` lets it go on."
+            )
+            return replace(found, summary=summary)
+    return found
 
 
 # --- waiting for others ---------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.lifecycle import State
-from orchestrator.engine import lock
+from orchestrator.engine import lock, progress
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, abandon
 from orchestrator.engine.running import Run, StopReason
@@ -68,6 +68,7 @@ class Heart:
         with listen(gate.channels("stop"), self._stop), listen(gate.channels("due"), self._hurry):
             while not self._closed.is_set():
                 enforce(self._deps, self._host)
+                self._tell_safely()
                 if time.monotonic() >= self._due:
                     self._due = float("inf")
                     self._beat_within(self._beat_safely())
@@ -98,6 +99,15 @@ class Heart:
         with self._lock:
             self._due = min(self._due, time.monotonic() + seconds)
 
+    def _tell_safely(self) -> None:
+        """Write what agents tell of how far they are; it is of no use to insist."""
+        try:
+            progress.flush(self._deps, self._host.running.all())
+        except OrchestratorError as error:
+            log.warning("progress.not_written", error=error.code)
+        except Exception:
+            log.exception("progress.not_written")
+
     def _stop(self, instance_id: str) -> None:
         self._host.running.stop(instance_id, StopReason.CANCELLED)
 
@@ -126,6 +136,8 @@ def _judge(deps: Deps, run: Run, attempt: int, row: Standing | None, doubtful: b
         run.stop(StopReason.CANCELLED)
     elif row is None or row.attempt != attempt or (row.state is State.QUEUED and not run.is_parked):
         run.stop(StopReason.FENCED)
+    elif row.yields:
+        run.ask(StopReason.PAUSED)
     elif doubtful and row.state in (State.RUNNING, State.WAITING):
         _restore(deps, run)
 

@@ -55,18 +55,23 @@ def fill(deps: Deps, shard: int) -> None:
 
 
 def _change(deps: Deps, scope: Scope, value: float | None, set_by: str) -> LimitChange:
-    before = deps.store.limits.newest().in_force().get(scope)
+    before = deps.store.limits.newest().value_of(scope)
     if value is None and before is None:
         version = deps.store.limits.version()
     else:
         version = deps.store.limits.record(scope, value, set_by)
         log.info("limit.set", scope=str(scope), value=value, before=before, set_by=set_by)
+    return LimitChange(str(scope), value, before, version, in_force=put_in_force(deps, scope))
+
+
+def put_in_force(deps: Deps, scope: Scope) -> bool:
+    """Let the gate hold what is recorded; False where Redis is away and follows later."""
     try:
         _apply(deps)
     except GateUnavailable as error:
         log.warning("limit.not_in_force", scope=str(scope), error=error.code)
-        return LimitChange(str(scope), value, before, version, in_force=False)
-    return LimitChange(str(scope), value, before, version, in_force=True)
+        return False
+    return True
 
 
 def _apply(deps: Deps) -> None:

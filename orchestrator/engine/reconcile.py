@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from orchestrator.domain.report import Report
-from orchestrator.engine import budgets
+from orchestrator.engine import budgets, pause
 from orchestrator.engine.adopt import adopt, wake_ready
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
@@ -29,8 +29,17 @@ def run_once(deps: Deps) -> Report:
         after = page[-1].id
     if adopted:
         deps.gate.pump()
+    pause.put_back(
+        deps, [one for ids in deps.gate.paused_pages(PAGE) for one in _resumed(deps, ids)]
+    )
     forgotten = _forget_ended(deps) + budgets.reconcile(deps)
     return Report("reconcile", adopted=adopted, forgotten=forgotten)
+
+
+def _resumed(deps: Deps, ids: Sequence[str]) -> Sequence[str]:
+    """Those that the gate has put aside and that are not paused any more."""
+    paused = deps.store.control.paused_among(ids)
+    return [one for one in ids if one not in paused]
 
 
 def _check_page(deps: Deps, ids: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ from typing import NoReturn
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.journal import Entry
 from orchestrator.domain.waits import Wait
+from orchestrator.engine.progress import Teller
 
 
 class StopReason(StrEnum):
@@ -29,6 +30,8 @@ class StopReason(StrEnum):
     TIMEOUT = "TIMEOUT"
     #: its worker is shutting down and hands it back
     WORKER_STOPPED = "WORKER_STOPPED"
+    #: it is paused, or was asked to let others go first
+    PAUSED = "PAUSED"
 
 
 class Stop(BaseException):
@@ -104,6 +107,9 @@ class Run:
         self._settled = False
         #: the server's time at a time of this process
         self._clock: tuple[datetime, float] | None = None
+        self._asked: StopReason | None = None
+        #: what it tells of how far it is
+        self.progress = Teller()
         self._wakers: list[threading.Event] = []
         #: the locks it holds, oldest first
         self.locks: list[HeldLock] = []
@@ -127,8 +133,14 @@ class Run:
         """A name for one wait of this run, or for one lock it wants."""
         return f"{self._name}:{next(self._claims)}"
 
+    def ask(self, reason: StopReason) -> None:
+        """Ask the attempt to stop at its next `check`; until then it is left alone."""
+        self._asked = reason
+
     def check(self) -> None:
         """Raise `Stop` if this attempt has to stop, and `Left` if its function is being left."""
+        if self._asked is not None and self.reason is None:
+            self.stop(self._asked)
         if self.reason is not None:
             raise Stop(self.reason)
         if self.left is not None:

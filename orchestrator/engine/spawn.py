@@ -7,7 +7,7 @@ runs out by itself; a crash after it leaves a row that the reconciler puts in li
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from orchestrator.domain.errors import (
@@ -33,7 +33,7 @@ def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> st
     verdict = deps.gate.check_in(new, request.on_limit)
     if verdict.decision is Decision.REFUSED:
         return _earlier_or_refuse(deps, new, verdict)
-    if not _record(deps, new):
+    if not _record(deps, new, lambda: deps.store.record(new)):
         return _stands_for(new, deps.store.find_earlier(new))
     _follow(deps, [new])
     return new.id
@@ -84,9 +84,20 @@ def spawn_within(
     return new
 
 
-def _record(deps: Deps, new: NewInstance) -> bool:
+def accept(deps: Deps, new: NewInstance, record: Callable[[], bool]) -> bool:
+    """Accept a checked spawn that is recorded in a way of its own; False if that was not done."""
+    verdict = deps.gate.check_in(new, "queue")
+    if verdict.decision is Decision.REFUSED:
+        raise verdict.to_error()
+    if not _record(deps, new, record):
+        return False
+    _follow(deps, [new])
+    return True
+
+
+def _record(deps: Deps, new: NewInstance, record: Callable[[], bool]) -> bool:
     try:
-        recorded = deps.store.record(new)
+        recorded = record()
     except BaseException:
         _give_back(deps, [new])
         raise

@@ -22,6 +22,7 @@ COLUMNS = {
     "held": "queued",
     "suspended": "waiting",
     "expired": "waiting",
+    "paused": "paused",
 }
 #: What is in use of these is queued, not running.
 QUEUES = ("session_queue", "tenant_queue", "global_queue")
@@ -52,7 +53,7 @@ def limit_states(deps: Deps) -> list[LimitState]:
     """Every default, then every single one that an operator has set, with what is in use."""
     counts = _count(deps)
     in_force, settings = deps.gate.bounds(), deps.gate.bounds_of_settings()
-    recorded = {one.scope: one for one in deps.store.limits.newest().rows if one.value is not None}
+    recorded = {one.scope: one for one in deps.store.limits.newest().rows if _is_set(one)}
     scopes = [Scope(kind) for kind in DEFAULTS if kind == "agent" or settings.own(Scope(kind))]
     scopes += sorted((scope for scope in recorded if scope.name), key=str)
     return [
@@ -78,7 +79,12 @@ def _limit_state(
         busiest=busiest,
         set_by=recorded.set_by if recorded else None,
         set_at=recorded.set_at if recorded else None,
+        paused=bool(recorded and recorded.paused),
     )
+
+
+def _is_set(one: RecordedLimit) -> bool:
+    return one.paused or one.value is not None
 
 
 def _used(scope: Scope, counts: Counts) -> tuple[int | None, str | None]:

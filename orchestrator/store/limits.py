@@ -25,6 +25,13 @@ class LimitTable:
         assert row is not None
         return int(row["version"])
 
+    def pause(self, scope: Scope, paused: bool, set_by: str) -> bool:
+        """Pause a scope or resume it, beside what is set for it; False where it was so before."""
+        values = {"scope": str(scope), "paused": paused, "set_by": set_by}
+        with self._database.transaction() as connection:
+            connection.execute(statement("lock_limits"))
+            return connection.execute(statement("pause_scope"), values).fetchone() is not None
+
     def newest(self) -> RecordedLimits:
         """What operators have said last of each scope."""
         rows = self._database.rows(statement("limits"))
@@ -44,4 +51,5 @@ def _to_limit(row: dict[str, Any]) -> RecordedLimit:
         version=row["version"],
         set_by=row["set_by"],
         set_at=row["set_at"],
+        paused=row["paused"],
     )

@@ -95,6 +95,8 @@ instances = sa.Table(
     sa.Column("progress", pg.JSON),
     sa.Column("paused_at", _TIME),
     sa.Column("retry_of", _UUID, sa.ForeignKey("instances.id")),
+    # The attempt that was asked to go back in line, if it still runs.
+    sa.Column("yield_attempt", sa.Integer),
     sa.ForeignKeyConstraint(["session", "tenant"], ["sessions.id", "sessions.tenant"]),
     sa.CheckConstraint("on_parent_end IN ('terminate', 'detach')", name="on_parent_end"),
     sa.CheckConstraint(IS_STORED, name="state"),
@@ -131,6 +133,13 @@ sa.Index(
     instances.c.position,
     unique=True,
     postgresql_where=sa.text("NOT superseded AND parent_id IS NOT NULL"),
+)
+# An instance is run again by one other at a time.
+sa.Index(
+    "instances_live_retry_idx",
+    instances.c.retry_of,
+    unique=True,
+    postgresql_where=sa.text("ended_at IS NULL AND retry_of IS NOT NULL"),
 )
 sa.Index(
     "instances_retry_of_idx",
@@ -188,6 +197,8 @@ limits = sa.Table(
     sa.Column("value", sa.Float),
     sa.Column("set_by", sa.Text, nullable=False),
     sa.Column("set_at", _TIME, nullable=False, server_default=sa.func.clock_timestamp()),
+    # Whether nothing may start there, whatever the value is.
+    sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("value >= 0 AND value < 'Infinity'", name="value"),
     sa.Index("limits_scope_version_idx", "scope", "version"),
 )
@@ -264,4 +275,15 @@ sa.Index(
     "instances_live_budget_idx",
     instances.c.session,
     postgresql_where=sa.text("budget IS NOT NULL AND ended_at IS NULL"),
+)
+
+sa.Table(
+    "retry_budgets",
+    metadata,
+    sa.Column("session", sa.Text, sa.ForeignKey("sessions.id"), primary_key=True),
+    sa.Column("spent", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("free_used", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("free_since", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("begun", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("counted_at", _TIME, nullable=False, server_default=sa.func.now()),
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,13 +14,14 @@ from sqlalchemy import exc as sa_exc
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason, State
-from orchestrator.domain.retry import RetryPolicy
 from orchestrator.store.budgets import BudgetRows
+from orchestrator.store.control import ControlRows
 from orchestrator.store.credits import CreditTable
 from orchestrator.store.database import Connection, Database
 from orchestrator.store.faults import callers_fault, tenant_guard
 from orchestrator.store.journal import JournalTable, take_back
 from orchestrator.store.limits import LimitTable
+from orchestrator.store.recording import record_name, record_values
 from orchestrator.store.resources import ResourceTable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
 from orchestrator.store.statements import statement
@@ -43,6 +42,10 @@ class Standing:
 
     state: State
     attempt: int
+    #: whether it is kept from running
+    is_paused: bool = False
+    #: whether the attempt, if it runs, is to go back in line
+    yields: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Store:
         self.budgets = BudgetRows(database)
         self.resources = ResourceTable(database)
         self.journal = JournalTable(database)
+        self.control = ControlRows(database)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -82,7 +86,7 @@ class Store:
         the parent has ended.
         """
         with self.database.connection() as connection, tenant_guard(new):
-            row = connection.execute(statement(_record_name(new)), _record_values(new)).fetchone()
+            row = connection.execute(statement(record_name(new)), record_values(new)).fetchone()
         return row is not None
 
     def record_many(
@@ -96,7 +100,7 @@ class Store:
         with self.database.transaction() as connection, tenant_guard(*news):
             with connection.pipeline():
                 cursors = [
-                    connection.execute(statement(_record_name(new)), _record_values(new))
+                    connection.execute(statement(record_name(new)), record_values(new))
                     for new in news
                 ]
                 recorded = [cursor.fetchone() is not None for cursor in cursors]
@@ -107,9 +111,9 @@ class Store:
 
     def record_within(self, connection: CallersConnection, new: NewInstance) -> bool:
         """Write the row inside the caller's own open transaction."""
-        values = _record_values(new)
+        values = record_values(new)
         try:
-            recorded = connection.exec_driver_sql(statement(_record_name(new)), values).first()
+            recorded = connection.exec_driver_sql(statement(record_name(new)), values).first()
         except sa_exc.DBAPIError as error:
             raise callers_fault(new, error) from error
         if recorded is not None:
@@ -201,7 +205,7 @@ class Store:
             instance = to_instance(row)
             if not instance.state.is_terminal:
                 return instance, []
-            below = connection.execute(statement("cancel_below"), {"ids": [instance_id]})
+            below = connection.execute(statement("end_below"), {"ids": [instance_id]})
             return instance, [str(row["id"]) for row in below]
 
     def end_waiting(self, instance_id: str, error: Mapping[str, Any]) -> bool:
@@ -246,7 +250,12 @@ class Store:
     def standings(self, ids: Sequence[str]) -> dict[str, Standing]:
         """State and attempt of those of the ids that exist."""
         rows = self.database.rows(statement("standing"), ids=list(ids))
-        return {str(row["id"]): Standing(State(row["state"]), row["attempt"]) for row in rows}
+        return {
+            str(row["id"]): Standing(
+                State(row["state"]), row["attempt"], row["is_paused"], row["yields"]
+            )
+            for row in rows
+        }
 
     def find_earlier(self, new: NewInstance) -> Instance | None:
         """The instance whose idempotency key or position a spawn has asked for again."""
@@ -338,46 +347,3 @@ def _find_earlier(connection: Connection, new: NewInstance) -> Instance | None:
         key = {"tenant": new.tenant, "idempotency_key": new.idempotency_key}
         row = connection.execute(statement("find_by_key"), key).fetchone()
     return None if row is None else to_instance(row)
-
-
-def _record_name(new: NewInstance) -> str:
-    return "record_root" if new.parent is None else "record_child"
-
-
-def _record_values(new: NewInstance) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "id": new.id,
-        "agent": new.agent,
-        "session": new.session,
-        "tenant": new.tenant,
-        "pool": new.pool,
-        "priority": int(new.priority),
-        "depth": new.depth,
-        "root_id": new.root_id,
-        "args": new.args,
-        "timeout_seconds": new.timeout_seconds,
-        "retry": _retry_text(new.retry),
-        "idempotency_key": new.idempotency_key,
-        "not_before": new.not_before,
-        "expires_at": new.expires_at,
-        "cost": new.cost,
-        "budget": None if new.budget is None else json.dumps(new.budget.to_dict()),
-        "depends_on": None if new.depends_on is None else json.dumps(new.depends_on.to_dict()),
-        "preemptible": new.preemptible,
-        "retry_of": new.retry_of,
-    }
-    if new.parent is not None:
-        values |= {
-            "parent_id": new.parent.id,
-            "parent_attempt": new.parent.attempt,
-            "position": new.parent.position,
-            "detached": new.detached,
-            "on_parent_end": new.on_parent_end,
-        }
-    return values
-
-
-@functools.cache
-def _retry_text(policy: RetryPolicy) -> str:
-    """A policy as JSON text; there are few different ones."""
-    return json.dumps(policy.to_dict())

@@ -24,12 +24,12 @@ def test_a_whole_tree_is_cancelled(
     handle = orchestrator.spawn("hold-tree", {"ledger": str(ledger), "until": str(go), "fan": 4})
     wait_until(lambda: len(ledger.read_text().splitlines()) == 5, "all have begun")
     wait_until(lambda: handle.status() is State.WAITING, "the parent waits")
-    assert len(handle.cancel()) == 5
+    assert len(handle.cancel().cancelled) == 5
     assert states(orchestrator, handle.id) == [State.CANCELLED] * 5
     with pytest.raises(AgentCancelled):
         handle.result(timeout=1)
     wait_until(lambda: deps.gate.held() == 0, "every slot is free again")
-    assert handle.cancel() == []
+    assert handle.cancel().cancelled == ()
 
 
 def test_code_that_never_looks_is_interrupted(

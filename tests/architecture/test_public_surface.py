@@ -19,6 +19,9 @@ PUBLIC = [
     "BudgetUse",
     "Call",
     "CallRefused",
+    "CancelOutcome",
+    "CancelReport",
+    "CancelledNode",
     "ConfigurationError",
     "Constraint",
     "Context",
@@ -40,7 +43,9 @@ PUBLIC = [
     "NonDeterministicAgent",
     "Orchestrator",
     "OrchestratorError",
+    "PauseReport",
     "Priority",
+    "Progress",
     "QueueRow",
     "QueueState",
     "Reason",
@@ -72,6 +77,7 @@ METHODS = {
         "handle",
         "lock",
         "now",
+        "progress",
         "random",
         "sleep",
         "spawn",
@@ -84,13 +90,14 @@ METHODS = {
         "wait_at_least",
     ],
     "Lock": ["is_held", "token"],
-    "Handle": ["cancel", "result", "status"],
+    "Handle": ["cancel", "progress", "result", "status"],
     "Orchestrator": [
         "breakers",
         "budget",
         "call",
         "cancel",
         "close",
+        "dead",
         "deadlocks",
         "declare",
         "events",
@@ -101,7 +108,10 @@ METHODS = {
         "handle",
         "limits",
         "list",
+        "pause",
         "queue",
+        "resume",
+        "retry",
         "set_budget",
         "set_limit",
         "spawn",
@@ -113,7 +123,7 @@ METHODS = {
     ],
 }
 #: Public only for the handles that they give out.
-BEHIND_HANDLES = {"result_for", "status_of", "take_lock", "give_lock_back"}
+BEHIND_HANDLES = {"result_for", "status_of", "progress_of", "take_lock", "give_lock_back"}
 #: Public only for what carries out a step or a call, and for the runtime.
 BEHIND_STEPS = {
     *("open_step", "keep_step", "fail_step", "fail_again", "pause_before", "pause_until"),
@@ -151,6 +161,7 @@ def test_an_agents_context() -> None:
     assert found == properties | {
         *("call", "check", "spawn", "spawn_many", "wait", "wait_any", "wait_at_least", "cancel"),
         *("handle", "lock", "step", "now", "random", "uuid", "sleep", "state", "continue_as_new"),
+        "progress",
     }
 
 

@@ -11,6 +11,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.domain.budget import Budget
 from orchestrator.domain.instance import SpawnRequest
 from orchestrator.domain.lifecycle import State
+from orchestrator.domain.progress import Progress
 from orchestrator.domain.resource import Resource
 from orchestrator.engine import budgets
 from orchestrator.engine.deps import Deps
@@ -185,10 +186,60 @@ def test_events(command: Command, one: str) -> None:
 def test_cancel(command: Command, deps: Deps) -> None:
     live = spawn(deps, SpawnRequest("add", {"a": 1}))
     other = spawn(deps, SpawnRequest("add", {"a": 1}))
-    assert value(command, "cancel", live) == {"cancelled": [live]}
-    assert value(command, "cancel", live) == {"cancelled": []}
-    assert text(command, "cancel", other).strip() == "1 cancelled"
+    report = value(command, "cancel", live, "--wait", "5")
+    assert report["cancelled"] == [live]
+    assert [(node["id"], node["outcome"]) for node in report["nodes"]] == [(live, "ended")]
+    assert value(command, "cancel", live)["cancelled"] == []
+    shown = text(command, "cancel", other)
+    assert "add was queued: ended" in shown
+    assert "1 cancelled" in shown
     assert "had ended" in text(command, "cancel", other)
+
+
+def test_a_cancelled_tree_is_shown_as_one(command: Command, deps: Deps, one: str) -> None:
+    shown = text(command, "cancel", one)
+    assert "echo was completed: had ended" in shown
+    assert "── add was cancelled: had ended" in shown
+
+
+def test_pause_and_resume(command: Command, deps: Deps) -> None:
+    live = spawn(deps, SpawnRequest("add", {"a": 1}))
+    paused = value(command, "pause", f"instance:{live}")
+    assert (paused["is_paused"], paused["changed"], paused["in_force"]) == (True, True, True)
+    assert "was paused before" in text(command, "pause", f"instance:{live}")
+    assert "PAUSED" in text(command, "list")
+    assert "PAUSED" in text(command, "tree", live)
+    assert "is paused since" in text(command, "explain", live)
+    assert "is resumed" in text(command, "resume", f"instance:{live}")
+    assert "was not paused" in text(command, "resume", f"instance:{live}")
+    assert "agent:add is paused." in text(command, "pause", "agent:add", "--now")
+    [row] = [row for row in value(command, "limits") if row["scope"] == "agent:add"]
+    assert (row["paused"], row["in_force"], row["operator"]) == (True, 0, None)
+    assert "paused" in text(command, "limits")
+    assert value(command, "resume", "agent:add")["is_paused"] is False
+
+
+def test_the_dead_are_listed_and_run_again(command: Command, deps: Deps) -> None:
+    failed = spawn(deps, SpawnRequest("add", {"a": 1}))
+    deps.store.begin(failed, 1, "w")
+    error = {"type": "ValueError", "message": "[no] luck"}
+    deps.store.settle(failed, 1, Ending(State.FAILED, "AGENT_ERROR", error=error, failed=True))
+    assert [row["id"] for row in value(command, "dead", "--agent", "add")] == [failed]
+    assert "ValueError: [no] luck" in text(command, "dead")
+    again = value(command, "retry", failed)["id"]
+    assert text(command, "retry", failed).strip() == again
+    assert value(command, "show", again)["retry_of"] == failed
+    assert value(command, "dead") == []
+
+
+def test_progress_is_shown(command: Command, deps: Deps) -> None:
+    live = spawn(deps, SpawnRequest("add", {"a": 1}))
+    deps.store.begin(live, 1, "w")
+    told = Progress(0.4, "[b]reading", deps.store.clock(), 1)
+    deps.store.control.write_progress([(live, told)])
+    assert value(command, "show", live)["progress"] == told.to_dict()
+    for words in (("list",), ("tree", live)):
+        assert "40% [b]reading" in text(command, *words)
 
 
 def test_migrate(command: Command, settings: Settings) -> None:

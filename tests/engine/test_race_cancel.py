@@ -41,7 +41,7 @@ def grow(deps: Deps, root: str, number: int, stop: threading.Event, made: list[s
 
 
 def cancel_into(deps: Deps, instance_id: str, ended: list[str]) -> None:
-    ended.extend(cancel(deps, instance_id))
+    ended.extend(cancel(deps, instance_id).cancelled)
 
 
 def race(deps: Deps, end: Callable[[str], object]) -> None:

@@ -69,6 +69,7 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "note_woken": lambda gate: gate.note_woken(1, 0),
     "note_loss": lambda gate: gate.note_loss("token"),
     "observe": lambda gate: gate.observe("llm", "tenant", Hint(1.0, {"requests": 5})),
+    "pause": lambda gate: gate.pause([NEW.id]),
     "pump_now": lambda gate: gate.pump(),
     "read_budgets": lambda gate: gate.read_budgets("tenant", "session"),
     "recheck": lambda gate: gate.recheck_waits(100, 60.0),
@@ -87,6 +88,7 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "take_lock": lambda gate: gate.take_lock(ROW, 1, "run:1", "name"),
     "tell_ended": lambda gate: gate.tell_ended([NEW.id]),
     "unknown": lambda gate: gate.unknown([NEW.id]),
+    "unpause": lambda gate: gate.unpause([NEW.id]),
     "wake": lambda gate: gate.wake([NEW.id]),
     "withdraw": lambda gate: gate.withdraw([NEW.id]),
 }

@@ -26,6 +26,8 @@ def row_in(
     parent: str | None = None,
     attempt: int = ATTEMPT,
     failures: int = 0,
+    detached: bool = False,
+    on_parent_end: str = "terminate",
     **fields: Any,
 ) -> str:
     """A row in this state, put there by force. A child is the first free position's."""
@@ -43,8 +45,12 @@ def row_in(
         if above is not None:
             sql.execute(
                 "UPDATE instances SET parent_id = %s, root_id = %s, depth = %s, position = "
-                "(SELECT count(*) FROM instances WHERE parent_id = %s) WHERE id = %s",
-                (above.id, above.root_id, above.depth + 1, above.id, new.id),
+                "(SELECT count(*) FROM instances WHERE parent_id = %s), detached = %s, "
+                "on_parent_end = %s WHERE id = %s",
+                (
+                    *(above.id, above.root_id, above.depth + 1, above.id),
+                    *(detached, on_parent_end, new.id),
+                ),
             )
     return new.id
 

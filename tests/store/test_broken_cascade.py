@@ -1,7 +1,12 @@
-"""R5: ending an instance ends everything below it, and nothing beside it."""
+"""R5: ending an instance ends everything below it, and nothing beside it.
+
+Below an instance is what was spawned there, but for the subtrees of those who were spawned detached
+or, where the parent came to an end of its own, with `on_parent_end="detach"`.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,30 +18,62 @@ from hypothesis import strategies as st
 from orchestrator.domain.ids import new_id
 from orchestrator.domain.lifecycle import LIVE, STORED, State
 from orchestrator.store.store import Ending, Store
-from tests.store.life import begun, check_trail, child, found, policy, root, row_in
+from tests.store.life import ATTEMPT, begun, check_trail, child, found, policy, root, row_in
 from tests.support.make import parent_of, spawn_of
 
-#: A forest: for each node the index of its parent among the earlier ones (itself: a root), and a
-#: wished-for state.
-forests = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(STORED)), min_size=1, max_size=9)
+#: How a node hangs on its parent: `detached`, or what its `on_parent_end` says.
+TIES = ("terminate", "terminate", "detach", "detached")
+#: A forest: for each node the index of its parent among the earlier ones (itself: a root), a
+#: wished-for state, and how it hangs on its parent.
+Drawn = list[tuple[int, State, str]]
+forests = st.lists(
+    st.tuples(st.integers(0, 30), st.sampled_from(STORED), st.sampled_from(TIES)),
+    min_size=1,
+    max_size=9,
+)
 
 
 class Forest:
     """The drawn rows in PostgreSQL; below an ended one everything is ended (R5)."""
 
-    def __init__(
-        self, store: Store, sql: psycopg.Connection, drawn: list[tuple[int, State]]
-    ) -> None:
+    def __init__(self, store: Store, sql: psycopg.Connection, drawn: Drawn) -> None:
         self.ids: list[str] = []
         self.above: dict[str, str | None] = {}
         self.states: dict[str, State] = {}
-        for number, (choice, wish) in enumerate(drawn):
+        self.ties: dict[str, str] = {}
+        for number, (choice, wish, tie) in enumerate(drawn):
             parent = self.ids[choice] if choice < number else None
-            dead = parent is not None and self.states[parent].is_terminal
+            dead = parent is not None and self.ends_with(self.states[parent], tie)
             state = State.CANCELLED if dead and wish in LIVE else wish
-            one = row_in(store, sql, state, parent=parent)
+            one = row_in(
+                store,
+                sql,
+                state,
+                parent=parent,
+                detached=tie == "detached",
+                on_parent_end="detach" if tie == "detach" else "terminate",
+            )
             self.ids.append(one)
-            self.above[one], self.states[one] = parent, state
+            self.above[one], self.states[one], self.ties[one] = parent, state, tie
+
+    @staticmethod
+    def ends_with(above: State, tie: str) -> bool:
+        """Whether the end of a parent in this state is the end of a child that hangs on it so."""
+        if tie == "detached" or not above.is_terminal:
+            return False
+        return tie == "terminate" or above is State.CANCELLED
+
+    def doomed(self, tops: set[str], *, own_end: bool = False) -> set[str]:
+        """Who ends with these: the tops, and who hangs on one of them."""
+        members = set(tops)
+        for one in self.ids:
+            parent = self.above[one]
+            if parent not in members or self.states[one].is_terminal:
+                continue
+            by = State.COMPLETED if own_end and parent in tops else State.CANCELLED
+            if self.ends_with(by, self.ties[one]):
+                members.add(one)
+        return members
 
     def subtree(self, top: str) -> set[str]:
         members = {top}
@@ -56,11 +93,12 @@ class Forest:
 )
 @given(drawn=forests, picks=st.sets(st.integers(0, 8), min_size=1, max_size=3))
 def test_cancelling_ends_exactly_what_lives_below(
-    store: Store, sql: psycopg.Connection, drawn: list[tuple[int, State]], picks: set[int]
+    store: Store, sql: psycopg.Connection, drawn: Drawn, picks: set[int]
 ) -> None:
     forest = Forest(store, sql, drawn)
     named = {forest.ids[pick % len(drawn)] for pick in picks}
-    expected = forest.live(set().union(*map(forest.subtree, named)))
+    # Of what had ended before, nothing is ended again.
+    expected = forest.live(forest.doomed(forest.live(named)))
     ended = store.cancel(sorted(named), "CANCELLED", "PARENT_ENDED")
     assert sorted(ended) == sorted(expected)
     for one in forest.ids:
@@ -74,13 +112,41 @@ def test_cancelling_ends_exactly_what_lives_below(
 
 
 @settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(drawn=forests, end=st.sampled_from([State.COMPLETED, State.FAILED]), crashed=st.booleans())
+def test_an_end_of_its_own_ends_exactly_what_hangs_on_it(
+    store: Store, sql: psycopg.Connection, drawn: Drawn, end: State, crashed: bool
+) -> None:
+    forest = Forest(store, sql, drawn)
+    running = [one for one in forest.ids if forest.states[one] is State.RUNNING]
+    if not running:
+        return
+    top = running[0]
+    expected = forest.live(forest.doomed({top}, own_end=True)) - {top}
+    if crashed:
+        sql.execute(
+            "UPDATE instances SET retry = %s WHERE id = %s", (json.dumps(policy(1).to_dict()), top)
+        )
+        verdict = store.expire(top, ATTEMPT)
+        below = verdict[1] if verdict else None
+    else:
+        below = store.settle(top, ATTEMPT, Ending(end, result="1" if end == "completed" else None))
+    assert below is not None
+    assert sorted(below) == sorted(expected)
+    assert store.orphans(100) == []
+
+
+@settings(
     max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(drawn=forests)
 def test_reading_a_subtree_finds_exactly_its_members(
-    store: Store, sql: psycopg.Connection, drawn: list[tuple[int, State]]
+    store: Store, sql: psycopg.Connection, drawn: Drawn
 ) -> None:
     forest = Forest(store, sql, drawn)
     for one in forest.ids:

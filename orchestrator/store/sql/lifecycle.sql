@@ -120,9 +120,6 @@ RETURNING instances.*;
 -- These and everything live below them, level by level from the top.
 SELECT cancel_instances(%(ids)s::uuid[], %(reason)s, %(below)s) AS ended;
 
--- name: cancel_below
-SELECT cancel_below(%(ids)s::uuid[], 'PARENT_ENDED') AS id;
-
 -- name: note
 -- An event that is no change of state: `kind` says what it is.
 INSERT INTO events (instance_id, session, tenant, agent, from_state, to_state, reason, attempt,

@@ -6,11 +6,26 @@
 LOCK TABLE limits IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: set_limit
-INSERT INTO limits (scope, value, set_by) VALUES (%(scope)s, %(value)s, %(set_by)s)
+-- A scope that is paused stays so.
+INSERT INTO limits (scope, value, set_by, paused)
+VALUES (%(scope)s, %(value)s, %(set_by)s, coalesce((
+    SELECT paused FROM limits WHERE scope = %(scope)s ORDER BY version DESC LIMIT 1
+), false))
+RETURNING version;
+
+-- name: pause_scope
+-- What is set besides stands. No row comes back where nothing changes.
+INSERT INTO limits (scope, value, set_by, paused)
+SELECT %(scope)s, newest.value, %(set_by)s, %(paused)s
+FROM (VALUES (1)) AS one
+LEFT JOIN (
+    SELECT value, paused FROM limits WHERE scope = %(scope)s ORDER BY version DESC LIMIT 1
+) AS newest ON true
+WHERE coalesce(newest.paused, false) <> %(paused)s
 RETURNING version;
 
 -- name: limits
-SELECT scope, value, version, set_by, set_at FROM (
+SELECT scope, value, version, set_by, set_at, paused FROM (
     SELECT DISTINCT ON (scope) * FROM limits ORDER BY scope, version DESC
 ) AS newest
 ORDER BY scope;

@@ -8,7 +8,10 @@ SELECT * FROM instances WHERE id = ANY(%(ids)s::uuid[]);
 
 -- name: standing
 -- As little as a fenced-out attempt or a waiting one needs to know.
-SELECT id, state, attempt FROM instances WHERE id = ANY(%(ids)s::uuid[]);
+SELECT id, state, attempt, paused_at IS NOT NULL AS is_paused,
+       state = 'running' AND (paused_at IS NOT NULL OR yield_attempt IS NOT DISTINCT FROM attempt)
+           AS yields
+FROM instances WHERE id = ANY(%(ids)s::uuid[]);
 
 -- name: find_by_key
 SELECT * FROM instances WHERE tenant = %(tenant)s AND idempotency_key = %(idempotency_key)s;
@@ -53,10 +56,12 @@ ORDER BY id
 LIMIT %(limit)s;
 
 -- name: orphans
--- Live instances whose parent has ended: the tops of the subtrees to be ended.
+-- Live instances whose parent has ended: the tops of the subtrees to be ended. Those that it left
+-- behind on purpose are none.
 SELECT child.id
 FROM instances child JOIN instances parent ON parent.id = child.parent_id
-WHERE child.ended_at IS NULL AND parent.ended_at IS NOT NULL
+WHERE child.ended_at IS NULL AND parent.ended_at IS NOT NULL AND NOT child.detached
+  AND (child.on_parent_end = 'terminate' OR parent.state = 'cancelled')
 ORDER BY child.id
 LIMIT %(limit)s;
 

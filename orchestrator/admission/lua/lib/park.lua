@@ -1,6 +1,7 @@
 -- USES now config entry limits flow tidy line refresh timers
 -- park: put an instance in the queue of its session, by class and then by arrival.
 -- Within a class those that have run before (resumed, retried) go ahead of new ones.
+-- One that is paused is put aside instead, until it is resumed.
 -- unpark: take it out again. leave_line: the same, while the caller refreshes.
 -- delay: not before a time: it counts as queued, but is in no flow until `promote` parks it.
 -- rank_again: it waits on in another class, or in another line.
@@ -36,7 +37,14 @@ local function enter_flow(id, entry, rank)
   refresh(entry.line, entry.tenant, entry.session, true)
 end
 
+local function set_aside(id, entry)
+  leave_backlog(id, entry)
+  redis.call('ZADD', key.paused, now, id)
+  move(id, entry, 'paused')
+end
+
 local function park(id, entry, again)
+  if entry.paused then return set_aside(id, entry) end
   entry.place, entry.class, entry.since = 'queued', entry.priority, now
   entry.sequence = redis.call('INCR', key.sequence)
   read_overrides(entry)
