@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 TABLES = """
 -- yield_attempt: the attempt that was asked to go back in line, if it still runs.

@@ -10,6 +10,9 @@
     |-- AgentCancelled          the instance that was waited for was cancelled
     |-- ResultPending           the caller's patience ended before the instance did
     |-- DeadlockDetected        the wait would never end: those waited for wait for the waiter
+    |-- MessageRefused          a message was not accepted; nothing was sent
+    |-- NothingReceived         no message or signal came while one was waited for
+    |-- VersionConflict         somebody else has changed a shared value since it was read
     |-- NonDeterministicAgent   an agent that ran again did something else than before
     |-- StepFailed              a step of an agent failed
     |-- HistoryTooLong          an agent has done more than one history holds
@@ -215,6 +218,54 @@ class DeadlockDetected(OrchestratorError):
 
     def to_dict(self) -> dict[str, Any]:
         return super().to_dict() | {"cycle": [node.to_dict() for node in self.cycle]}
+
+
+class MessageRefused(OrchestratorError):
+    """A message was not accepted. Nothing of it was sent to anybody.
+
+    `recipient` is the id of the instance it was for, None where it was for many.
+    """
+
+    def __init__(self, code: str, message: str, *, recipient: str | None = None) -> None:
+        super().__init__(code, message)
+        self.recipient = recipient
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {"recipient": self.recipient}
+
+
+class NothingReceived(OrchestratorError, TimeoutError):
+    """What was waited for has not come in time; it may come later, and can be waited for again."""
+
+    retryable = True
+
+    def __init__(self, what: str, timeout: float) -> None:
+        super().__init__(
+            "NOTHING_RECEIVED",
+            f"No {what} within {timeout:g} s. What comes later is kept until it is asked for.",
+        )
+
+
+class VersionConflict(OrchestratorError):
+    """A shared value is not at the version that the change was made for. Nothing was changed.
+
+    `current` is the version it is at; 0 when the session has no such key.
+    """
+
+    def __init__(self, session: str, key: str, expected: int, current: int) -> None:
+        super().__init__(
+            "VERSION_CONFLICT",
+            f"{key!r} in the session {session!r} is at version {current}, not {expected}: "
+            "somebody else has changed it. Read it again and repeat the change, or use `update`.",
+        )
+        self.key, self.expected, self.current = key, expected, current
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {
+            "key": self.key,
+            "expected": self.expected,
+            "current": self.current,
+        }
 
 
 class NonDeterministicAgent(OrchestratorError):

@@ -27,9 +27,14 @@ def check_identifier(kind: str, name: object) -> None:
         )
 
 
+def is_label(name: object) -> bool:
+    """Whether this can name what users name themselves."""
+    return isinstance(name, str) and 0 < len(name) <= _MAX_LABEL and name.isprintable()
+
+
 def check_label(kind: str, name: object) -> None:
     """Refuse a name of a session, tenant or key that is empty, too long or unprintable."""
-    if not (isinstance(name, str) and 0 < len(name) <= _MAX_LABEL and name.isprintable()):
+    if not is_label(name):
         raise InvalidSpawn(
             "INVALID_NAME",
             f"{name!r} cannot be {kind}: use 1 to {_MAX_LABEL} printable characters.",

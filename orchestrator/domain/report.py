@@ -30,6 +30,8 @@ class Report:
     #: waits that had to fail, and places found where every slot only waits
     deadlocks: int = 0
     stalls: int = 0
+    #: messages that were old and are gone
+    removed: int = 0
     #: True when the bound of the round was reached and another should follow at once
     more: bool = False
 

@@ -23,6 +23,8 @@ class WaitKind(StrEnum):
     MESSAGE = "message"
     #: until a signal of a name has arrived
     SIGNAL = "signal"
+    #: until one of its requests has been answered
+    REPLY = "reply"
     #: until a lock is its own
     LOCK = "lock"
 
@@ -49,7 +51,7 @@ class Wait:
     targets: tuple[str, ...] = ()
     #: how many of the targets have to end
     needs: int = 0
-    #: the topic, signal or lock
+    #: the topic, signal or lock; of a reply, the id of the request
     name: str = ""
     #: it is over at this time in any case, by PostgreSQL's clock
     until: datetime | None = None

@@ -32,6 +32,31 @@ class Suspension:
     ended: list[str]
 
 
+@dataclass(frozen=True)
+class Recording:
+    """An operation of a running attempt, whose journal learns of it in the same transaction."""
+
+    instance_id: str
+    attempt: int
+    #: the operation; what it comes to is filled in where it is written
+    operation: Entry
+    #: operations before it that the journal has not been told of yet
+    others: Sequence[Entry] = ()
+
+    def to_parameters(self) -> dict[str, Any]:
+        """As statements take it."""
+        others = ",".join(entry.to_json() for entry in self.others)
+        return {
+            "attempt": self.attempt,
+            "operation": self.operation.to_json(),
+            "others": f"[{others}]" if others else None,
+        }
+
+
+#: The same where a service does it, which has no journal.
+NOWHERE: dict[str, Any] = {"attempt": None, "operation": None, "others": None}
+
+
 class JournalTable:
     """What stands in `steps` and `checkpoints`, and the changes of state that go with it."""
 

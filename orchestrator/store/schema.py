@@ -287,3 +287,79 @@ sa.Table(
     sa.Column("begun", sa.Integer, nullable=False, server_default="0"),
     sa.Column("counted_at", _TIME, nullable=False, server_default=sa.func.now()),
 )
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("sequence", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("id", _UUID, nullable=False, unique=True),
+    sa.Column("session", sa.Text, nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("sender", _UUID),
+    sa.Column("name", sa.Text),
+    sa.Column("correlation", _UUID),
+    sa.Column("body", pg.JSON, nullable=False),
+    sa.Column("sent_at", _TIME, nullable=False, server_default=sa.func.clock_timestamp()),
+    sa.ForeignKeyConstraint(["session", "tenant"], ["sessions.id", "sessions.tenant"]),
+    sa.CheckConstraint("kind IN ('message', 'request', 'reply', 'signal')", name="kind"),
+    sa.CheckConstraint("kind <> 'signal' OR name IS NOT NULL", name="name"),
+    sa.CheckConstraint("(kind = 'reply') = (correlation IS NOT NULL)", name="correlation"),
+    sa.Index("messages_session_idx", "session", "sequence"),
+)
+sa.Index(
+    "messages_sender_idx",
+    messages.c.sender,
+    messages.c.sequence,
+    postgresql_where=sa.text("sender IS NOT NULL"),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("sequence", sa.BigInteger, sa.ForeignKey("messages.sequence"), primary_key=True),
+    sa.Column("recipient", _UUID, primary_key=True),
+    sa.Column("box", sa.Text, nullable=False),
+    sa.Column("name", sa.Text),
+    sa.Column("state", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("attempt", sa.Integer),
+    sa.Column("history", sa.Integer),
+    sa.Column("position", sa.Integer),
+    sa.Column("delivered_at", _TIME),
+    sa.Column("redeliveries", sa.Integer, nullable=False, server_default="0"),
+    sa.CheckConstraint("box IN ('message', 'signal', 'reply')", name="box"),
+    sa.CheckConstraint("state IN ('pending', 'delivered', 'dead')", name="state"),
+    sa.CheckConstraint(
+        "(state = 'delivered') = (delivered_at IS NOT NULL)",
+        name="delivered",
+    ),
+    sa.Index("deliveries_recipient_idx", "recipient", "sequence"),
+)
+sa.Index(
+    "deliveries_pending_idx",
+    deliveries.c.recipient,
+    deliveries.c.box,
+    deliveries.c.sequence,
+    postgresql_where=sa.text("state = 'pending'"),
+)
+
+sa.Table(
+    "subscriptions",
+    metadata,
+    sa.Column("session", sa.Text, primary_key=True),
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("instance_id", _UUID, primary_key=True),
+)
+
+sa.Table(
+    "shared_values",
+    metadata,
+    sa.Column("session", sa.Text, sa.ForeignKey("sessions.id"), primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("value", pg.JSON),
+    sa.Column("set_by", _UUID),
+    sa.Column("set_at", _TIME, nullable=False, server_default=sa.func.clock_timestamp()),
+    sa.CheckConstraint("version > 0", name="version"),
+    sa.Index("shared_values_key_idx", "session", "key", "version"),
+)

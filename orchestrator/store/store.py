@@ -21,9 +21,11 @@ from orchestrator.store.database import Connection, Database
 from orchestrator.store.faults import callers_fault, tenant_guard
 from orchestrator.store.journal import JournalTable, take_back
 from orchestrator.store.limits import LimitTable
+from orchestrator.store.messages import MessageTable
 from orchestrator.store.recording import record_name, record_values
 from orchestrator.store.resources import ResourceTable
 from orchestrator.store.rows import from_spec, to_event, to_instance, to_spec
+from orchestrator.store.sessions import SharedTable
 from orchestrator.store.statements import statement
 
 #: A connection of a caller, with a transaction of its own open.
@@ -72,6 +74,8 @@ class Store:
         self.resources = ResourceTable(database)
         self.journal = JournalTable(database)
         self.control = ControlRows(database)
+        self.messages = MessageTable(database)
+        self.shared = SharedTable(database)
 
     def close(self) -> None:
         """Give the connections back."""

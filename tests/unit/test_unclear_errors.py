@@ -21,7 +21,9 @@ from orchestrator.domain.errors import (
     InstanceNotFound,
     InvalidRequest,
     InvalidSpawn,
+    MessageRefused,
     NonDeterministicAgent,
+    NothingReceived,
     OrchestratorError,
     ResultPending,
     SchemaOutdated,
@@ -29,6 +31,7 @@ from orchestrator.domain.errors import (
     StepFailed,
     StoreUnavailable,
     Unavailable,
+    VersionConflict,
 )
 from orchestrator.domain.verdict import Decision, Refusal, Verdict
 from orchestrator.domain.waits import WaitNode
@@ -44,6 +47,9 @@ ONE_OF_EACH: list[OrchestratorError] = [
     AgentCancelled("an-id", "add", "PARENT_ENDED"),
     ResultPending(["one", "two"], 1.5),
     DeadlockDetected((WaitNode("an-id", "agent-B"), WaitNode("other-id", "agent-C"))),
+    MessageRefused("RECIPIENT_ENDED", "words", recipient="an-id"),
+    NothingReceived("signal 'go'", 1.5),
+    VersionConflict("s", "key", 3, 4),
     NonDeterministicAgent("an-id", 2, "add({})", "echo({})"),
     StepFailed("fetch", {"type": "ValueError", "message": "no"}),
     HistoryTooLong("an-id", 10),
@@ -76,7 +82,8 @@ def test_an_error_is_its_message_and_its_json(error: OrchestratorError) -> None:
 
 @each
 def test_only_what_may_pass_by_itself_is_retryable(error: OrchestratorError) -> None:
-    passes = isinstance(error, Unavailable | ResultPending | DeadlockDetected) or (
+    passing = Unavailable | ResultPending | NothingReceived | DeadlockDetected
+    passes = isinstance(error, passing) or (
         isinstance(error, SpawnRefused | CallRefused) and error.retry_after is not None
     )
     assert error.retryable is passes
