@@ -60,6 +60,7 @@ def build(
         outbox=settings.broker_url is not None,
         aging=settings.aging,
         fair_unit=settings.fair_unit,
+        message_retention=settings.message_retention,
     )
     gate.on_empty = functools.partial(rebuild.run_shard, deps)
     return deps

@@ -6,6 +6,9 @@ from typing import Any
 
 from orchestrator.config.settings import Settings
 
+#: Seconds. What is removed is days old, so nobody waits for it.
+HOUR = 3_600.0
+
 
 def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """Celery's `beat_schedule`."""
@@ -17,6 +20,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "deadlocks": ("orchestrator.deadlocks", settings.sweep_every),
         "reap": ("orchestrator.reap", settings.reap_every),
         "reconcile": ("orchestrator.reconcile", settings.reconcile_every),
+        "tidy": ("orchestrator.tidy", HOUR),
     }
     if settings.gate_shards == 1:
         del table["balance"]

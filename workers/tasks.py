@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.engine import balance, deadlocks, exhaust, limits, reap, reconcile, sweep
+from orchestrator.engine import balance, deadlocks, exhaust, limits, reap, reconcile, sweep, tidy
 from orchestrator.engine.execute import execute
 from orchestrator.transport.envelope import RUN_TASK
 from workers.app import app
@@ -51,6 +51,12 @@ def reap_orphans(period: float) -> None:
 def reconcile_gate(period: float) -> None:
     """Tell the gate of live instances it does not know."""
     round_of("reconcile", period, reconcile.run_once)
+
+
+@app.task(name="orchestrator.tidy")
+def remove_old_messages(period: float) -> None:
+    """Remove messages that nobody can receive any more."""
+    round_of("tidy", period, tidy.run_once)
 
 
 @app.task(name="orchestrator.deadlocks")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
+from orchestrator.agents.async_messaging import AsyncMessaging
 from orchestrator.agents.call import Call
 from orchestrator.agents.context import Context
 from orchestrator.agents.handle import Handle
@@ -22,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class AsyncContext:
+class AsyncContext(AsyncMessaging):
     """See `Context`; what takes time is awaited."""
 
     def __init__(self, context: Context) -> None:

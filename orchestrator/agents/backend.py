@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NoReturn, Protocol
 
 from orchestrator.agents.call import CallDesk
+from orchestrator.agents.mail import Mail, Values
 from orchestrator.domain.cancel import CancelReport
 from orchestrator.domain.errors import InstanceNotFound
 from orchestrator.domain.instance import Instance, Parent, SpawnRequest
@@ -16,6 +17,7 @@ from orchestrator.domain.progress import Progress
 from orchestrator.domain.waits import WaitNode
 from orchestrator.engine import call, cancel, journal, lock, spawn, wait
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.mail import RunMail, RunValues
 from orchestrator.engine.running import HeldLock, Left, Run
 from orchestrator.store.journal import Checkpoint
 
@@ -34,6 +36,14 @@ class Backend(CallDesk, Protocol):
     @property
     def max_history(self) -> int:
         """Operations that one history may have."""
+
+    @property
+    def mail(self) -> Mail:
+        """Its messages."""
+
+    @property
+    def values(self) -> Values:
+        """What its session shares."""
 
     def check(self) -> None:
         """Leave the function if the attempt has to stop or is being left."""
@@ -96,6 +106,8 @@ class EngineBackend(call.RunDesk):
     def __init__(self, deps: Deps, run: Run) -> None:
         super().__init__(deps, run)
         self.deps, self.run = deps, run
+        self.mail = RunMail(deps, run)
+        self.values = RunValues(deps, run)
 
     @property
     def instance(self) -> Instance:

@@ -13,10 +13,11 @@ from orchestrator.agents.call import Call
 from orchestrator.agents.handle import Handle
 from orchestrator.agents.history import Place, is_inside_step
 from orchestrator.agents.lock import Lock
+from orchestrator.agents.messaging import Messaging
 from orchestrator.agents.operations import decoded
 from orchestrator.agents.progress import TellsProgress
+from orchestrator.agents.sharing import Sharing
 from orchestrator.agents.steps import Steps
-from orchestrator.agents.waiting import Waiting
 from orchestrator.domain.budget import Budget
 from orchestrator.domain.call import Amounts
 from orchestrator.domain.errors import InvalidSpawn, SpawnRefused, Unavailable
@@ -29,7 +30,7 @@ from orchestrator.engine.running import HeldLock
 from orchestrator.telemetry.logging import get_logger
 
 
-class Context(Steps, TellsProgress, Waiting):
+class Context(Steps, TellsProgress, Messaging, Sharing):
     """The running attempt, seen from its own code.
 
     Every method is a point where the function may be left, because the attempt was told to stop or

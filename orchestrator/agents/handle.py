@@ -8,6 +8,7 @@ from orchestrator.domain.cancel import CancelReport
 from orchestrator.domain.errors import AgentCancelled, AgentFailed
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import State
+from orchestrator.domain.message import Sent
 from orchestrator.domain.progress import Progress
 
 
@@ -25,6 +26,12 @@ class Desk(Protocol):
 
     def progress_of(self, instance_id: str) -> Progress | None:
         """What it told last of how far it is."""
+
+    def send(self, instance_id: str, body: Any) -> Sent:
+        """Send a message."""
+
+    def give_signal(self, instance_id: str, name: str, value: Any) -> Sent:
+        """Give a signal."""
 
 
 class Handle:
@@ -62,6 +69,17 @@ class Handle:
     def progress(self) -> Progress | None:
         """What the instance told last of how far it is; None if it told nothing."""
         return self._desk.progress_of(self.id)
+
+    def send(self, body: Any) -> Sent:
+        """Send a message, a JSON value, which the instance gets by `ctx.receive()`.
+
+        Raises `MessageRefused`, as when the instance has ended.
+        """
+        return self._desk.send(self.id, body)
+
+    def signal(self, name: str, value: Any = None) -> Sent:
+        """Give the signal that the instance asks for by `ctx.signal(name)`, now or later."""
+        return self._desk.give_signal(self.id, name, value)
 
 
 def result_of(instance: Instance) -> Any:

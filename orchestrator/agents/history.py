@@ -110,6 +110,10 @@ class History:
         """These and what was left for later, for whoever writes them together with more."""
         return [*self._unwritten, *entries]
 
+    def were_written(self) -> None:
+        """All of that has been written, together with more."""
+        self._unwritten.clear()
+
     # --- failing ----------------------------------------------------------------------------
 
     def blame(self, error: BaseException, position: int, children: Sequence[str] = ()) -> None:

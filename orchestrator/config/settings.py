@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     reap_every: float = Field(default=60.0, gt=0)
     reconcile_every: float = Field(default=60.0, gt=0)
 
+    #: seconds for which messages are kept at least, and their idempotency keys with them
+    message_retention: float = Field(default=2_592_000.0, gt=0)
+
     #: instances that one worker process runs at once
     worker_concurrency: int = Field(default=16, gt=0)
     #: whether workers send the events that Flower shows

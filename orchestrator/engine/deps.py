@@ -41,3 +41,5 @@ class Deps:
     #: seconds after which a class that gets no turn is raised, and what shares are counted in
     aging: float = 30.0
     fair_unit: str = "slot_seconds"
+    #: seconds for which messages are kept at least
+    message_retention: float = 30 * 86_400.0

@@ -25,6 +25,7 @@ _REASONS = {
     WaitKind.TIMER: Reason.WAITING_FOR_TIME,
     WaitKind.MESSAGE: Reason.WAITING_FOR_MESSAGE,
     WaitKind.SIGNAL: Reason.WAITING_FOR_SIGNAL,
+    WaitKind.REPLY: Reason.WAITING_FOR_MESSAGE,
     WaitKind.LOCK: Reason.WAITING_FOR_LOCK,
 }
 

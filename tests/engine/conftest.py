@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator import bootstrap
 from orchestrator.agents.registry import REGISTRY, Registry
+from orchestrator.client.orchestrator import Orchestrator
 from orchestrator.config.settings import Settings
 from orchestrator.devstack import EmbeddedServers
 from orchestrator.engine import rebuild
@@ -54,6 +55,12 @@ def bench(deps: Deps, registry: Registry) -> Bench:
     bench = Bench(deps, registry)
     bench.offer()
     return bench
+
+
+@pytest.fixture
+def service(bench: Bench) -> Orchestrator:
+    """A service on the bench's engine."""
+    return Orchestrator(bench.deps)
 
 
 @pytest.fixture(scope="module")

@@ -158,3 +158,34 @@ def hold_lock(ctx: Context, name: str, ledger: str, until: str) -> int:
             ctx.check()
             time.sleep(0.005)
         return lock.token
+
+
+@agent("desk")
+def desk(ctx: Context, questions: int) -> dict[str, Any]:
+    """Asks an expert, tells of it, and waits for somebody to say that it is fine."""
+    expert = ctx.spawn("expert", {"questions": questions})
+    answers = [ctx.request(expert, {"n": number}) for number in range(questions)]
+    ctx.shared.set("answers", answers)
+    said = ctx.signal("approval")
+    return {"answers": answers, "said": said, "expert": ctx.wait(expert)}
+
+
+@agent("expert", retry=RetryPolicy(max_attempts=100))
+def expert(ctx: Context, questions: int) -> int:
+    """Answers so many requests."""
+    for _ in range(questions):
+        request = ctx.receive()
+        ctx.reply(request, request.body["n"] * 2)
+    return questions
+
+
+@agent("listen", retry=RetryPolicy(max_attempts=100))
+async def listen(ctx: AsyncContext, count: int, ledger: str = "") -> list[Any]:
+    """Receives so many messages; what it receives anew it also writes down."""
+    found = []
+    for _ in range(count):
+        message = await ctx.receive()
+        found.append(message.body)
+    if ledger:
+        note(ledger, f"{ctx.id} {found}")
+    return found
