@@ -10,7 +10,9 @@ from orchestrator.agents.handle import Handle
 from orchestrator.agents.lock import Lock
 from orchestrator.agents.programs import process_agent
 from orchestrator.agents.registry import agent
+from orchestrator.agents.shared import AsyncShared, Shared
 from orchestrator.client.orchestrator import Orchestrator
+from orchestrator.client.session import Session
 from orchestrator.config.settings import Settings
 from orchestrator.domain.budget import Budget, BudgetState, BudgetUse
 from orchestrator.domain.call import Breaker
@@ -26,7 +28,9 @@ from orchestrator.domain.errors import (
     InstanceNotFound,
     InvalidRequest,
     InvalidSpawn,
+    MessageRefused,
     NonDeterministicAgent,
+    NothingReceived,
     OrchestratorError,
     ResultPending,
     SchemaOutdated,
@@ -34,23 +38,27 @@ from orchestrator.domain.errors import (
     StepFailed,
     StoreUnavailable,
     Unavailable,
+    VersionConflict,
 )
 from orchestrator.domain.explanation import Constraint, Explanation
 from orchestrator.domain.instance import Event, Instance, SpawnRequest, TreeNode
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.limits import LimitChange, LimitForecast, Limits, LimitState
+from orchestrator.domain.message import Delivery, Message, MessageKind, Sent
 from orchestrator.domain.pause import PauseReport
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.progress import Progress
 from orchestrator.domain.queue import QueueRow, QueueState
 from orchestrator.domain.resource import BreakerPolicy, Resource
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.domain.shared import SharedValue
 from orchestrator.domain.waits import Stall, WaitNode
 
 __all__ = [
     "AgentCancelled",
     "AgentFailed",
     "AsyncContext",
+    "AsyncShared",
     "Breaker",
     "BreakerPolicy",
     "Budget",
@@ -65,6 +73,7 @@ __all__ = [
     "Constraint",
     "Context",
     "DeadlockDetected",
+    "Delivery",
     "Event",
     "Explanation",
     "GateUnavailable",
@@ -79,7 +88,11 @@ __all__ = [
     "LimitState",
     "Limits",
     "Lock",
+    "Message",
+    "MessageKind",
+    "MessageRefused",
     "NonDeterministicAgent",
+    "NothingReceived",
     "Orchestrator",
     "OrchestratorError",
     "PauseReport",
@@ -92,7 +105,11 @@ __all__ = [
     "ResultPending",
     "RetryPolicy",
     "SchemaOutdated",
+    "Sent",
+    "Session",
     "Settings",
+    "Shared",
+    "SharedValue",
     "SpawnRefused",
     "SpawnRequest",
     "Stall",
@@ -101,6 +118,7 @@ __all__ = [
     "StoreUnavailable",
     "TreeNode",
     "Unavailable",
+    "VersionConflict",
     "WaitNode",
     "agent",
     "process_agent",

@@ -17,8 +17,10 @@ from orchestrator.cli import (
     doctor,
     explain,
     limits,
+    messages,
     output,
     processes,
+    session,
 )
 from orchestrator.domain.errors import (
     OrchestratorError,
@@ -36,6 +38,8 @@ app = typer.Typer(
 )
 processes.add_to(app)
 agents.add_to(app)
+messages.add_to(app)
+session.add_to(app)
 limits.add_to(app)
 budget.add_to(app)
 breakers.add_to(app)

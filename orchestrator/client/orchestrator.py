@@ -13,6 +13,9 @@ from orchestrator import bootstrap
 from orchestrator.agents.call import Call
 from orchestrator.agents.handle import Handle, result_of
 from orchestrator.agents.registry import REGISTRY
+from orchestrator.agents.shared import Shared
+from orchestrator.client.messaging import MessagingCalls
+from orchestrator.client.session import Session
 from orchestrator.config.settings import Settings
 from orchestrator.domain.budget import Budget, BudgetState
 from orchestrator.domain.call import Amounts, Breaker
@@ -44,10 +47,11 @@ from orchestrator.engine import (
 )
 from orchestrator.engine.call import RunDesk, Wish
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.shared import SessionValues
 from orchestrator.store.rows import to_trees
 
 
-class Orchestrator:
+class Orchestrator(MessagingCalls):
     """The backend, for a service. Safe to share between threads; make one per process.
 
     orchestrator = Orchestrator.from_settings()
@@ -217,6 +221,13 @@ class Orchestrator:
         if not found:
             raise InstanceNotFound(instance_id)
         return found
+
+    def session(self, name: str, *, tenant: str = "default") -> Session:
+        """A session by its name: what its agents share, who is in it, and messages to them.
+
+        It need not exist: the first spawn, or the first shared value, makes it the tenant's.
+        """
+        return Session(name, tenant, Shared(SessionValues(self._deps, name, tenant)), self)
 
     def set_budget(self, session: str, budget: Budget, *, tenant: str = "default") -> None:
         """Bound what a whole session may use, from now on; replaces a budget it had.

@@ -353,3 +353,38 @@ def test_explain(command: Command, deps: Deps) -> None:
     for word in (waiting, holder, "is queued", "1 of 1", "cannot be said"):
         assert word in plain
     assert "is dispatched" in text(command, "explain", holder)
+
+
+def test_messages_are_sent_and_shown(command: Command, deps: Deps) -> None:
+    running = spawn(deps, SpawnRequest("echo", session="[/s]"))
+    sent = value(command, "send", running, '{"[b]": "[/x]"}', "--idempotency-key", "k")
+    assert (sent["recipients"], sent["skipped"]) == (1, 0)
+    assert value(command, "send", running, '{"[b]": "[/x]"}', "--idempotency-key", "k") == sent
+    assert "sent to 1" in text(command, "signal", running, "[go]", "true")
+    assert "sent to 1" in text(command, "broadcast", "[/s]", "1")
+    assert "sent to 1" in text(command, "broadcast", running, "2")
+    shown = value(command, "messages", running)
+    assert [one["message"]["body"] for one in shown] == [{"[b]": "[/x]"}, True, 1, 2]
+    assert {one["state"] for one in shown} == {"pending"}
+    assert value(command, "messages", "[/s]", "--limit", "1") == shown[-1:]
+    plain = text(command, "messages", running)
+    assert '{"[b]": "[/x]"}' in plain
+    assert "[go]" in plain
+
+
+def test_a_session_is_shown_and_changed(command: Command, deps: Deps) -> None:
+    spawn(deps, SpawnRequest("echo", session="s"))
+    assert value(command, "session", "set", "s", "[a]", '"[/x]"') == {"version": 1}
+    assert "version 2" in text(command, "session", "set", "s", "[a]", "2")
+    [listed] = value(command, "session")
+    assert listed == {"session": "s", "tenant": "default", "instances": 1}
+    assert "default" in text(command, "session")
+    shown = value(command, "session", "show", "s")
+    assert (shown["instances"], shown["shared"]) == ({"queued": 1}, {"[a]": 2})
+    assert "[a] = 2" in text(command, "session", "show", "s")
+    assert value(command, "session", "show", "s", "--version", "1")["shared"] == {"[a]": "[/x]"}
+    assert "version 3" in text(command, "session", "rollback", "s", "1")
+    assert value(command, "session", "rollback", "s", "0") == {"version": 4}
+    history = value(command, "session", "history", "s", "[a]")
+    assert [one["value"] for one in history] == ["[/x]", 2, "[/x]", None]
+    assert "taken away" in text(command, "session", "history", "s", "[a]")

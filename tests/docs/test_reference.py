@@ -205,7 +205,8 @@ def _public(value: Any) -> set[str]:
         return {"load", "located"}  # its fields are on a page of their own
     if issubclass(value, Reason):
         return set()  # on a generated page
-    names = {name for name in vars(value) if not name.startswith("_")}
+    ours = [one for one in value.__mro__ if one.__module__.startswith("orchestrator")]
+    names = {name for one in ours for name in vars(one) if not name.startswith("_")}
     if issubclass(value, enum.StrEnum):
         names -= set(value.__members__)
         names |= {str(member) for member in value}
