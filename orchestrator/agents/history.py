@@ -68,14 +68,17 @@ class History:
             )
         if self._next >= self._limit:
             raise HistoryTooLong(self._instance_id, self._limit)
-        if self._load is not None:
-            self._recorded, self._load = {one.position: one for one in self._load()}, None
+        self._read()
         position = self._next
         recorded = self._recorded.get(position)
         if recorded is not None and (recorded.kind, recorded.name) != (kind, name):
             raise self.differs(position, recorded.label, _label(kind, name))
         self._next += 1
         return Place(position, kind, name, recorded)
+
+    def _read(self) -> None:
+        if self._load is not None:
+            self._recorded, self._load = {one.position: one for one in self._load()}, None
 
     def give_back(self, place: Place) -> None:
         """It did not take place after all, and may be asked for again at the same position."""
@@ -88,6 +91,7 @@ class History:
 
     def check_end(self) -> None:
         """The function returns; raises `NonDeterministicAgent` if more is recorded than it did."""
+        self._read()
         rest = [one for position, one in self._recorded.items() if position >= self._next]
         if rest:
             first = min(rest, key=lambda one: one.position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -101,6 +101,9 @@ class Orchestrator(MessagingCalls):
         not_before: datetime | float | None = None,
         expires_after: float | None = None,
         budget: Budget | None = None,
+        after: Iterable[Handle | str] = (),
+        on_failure: str = "fail",
+        preemptible: bool | None = None,
         connection: Connection | None = None,
     ) -> Handle:
         """Ask for an instance of `agent`. When this returns, the spawn is accepted and durable.
@@ -112,8 +115,10 @@ class Orchestrator(MessagingCalls):
         expected to take (seconds of a slot, or tokens): fair shares count it until the real cost
         is known. `not_before` delays the start, to a time or by seconds. After `expires_after`
         seconds in line it fails with reason `QUEUE_TIMEOUT`. `budget` is what it and everything
-        below it may use. With `connection`, the spawn is recorded in the caller's own open
-        transaction and starts once that commits.
+        below it may use. It starts once all of `after` have ended; where one ended without a
+        result it fails, or starts all the same with `on_failure="run"`. `preemptible` says
+        whether something more urgent may take its slot. With `connection`, the spawn is recorded
+        in the caller's own open transaction and starts once that commits.
 
         Raises `SpawnRefused` (a limit), `InvalidSpawn` (the request), `Unavailable` (a server).
         """
@@ -131,6 +136,9 @@ class Orchestrator(MessagingCalls):
             not_before=not_before,
             expires_after=expires_after,
             budget=budget,
+            after=[one.id if isinstance(one, Handle) else one for one in after],
+            on_failure=on_failure,
+            preemptible=preemptible,
         )
         if connection is not None:
             return self.handle(spawn.spawn_within(self._deps, request, connection).id)
@@ -165,7 +173,10 @@ class Orchestrator(MessagingCalls):
         resources.force(self._deps, resource, tenant, mode)
 
     def spawn_many(self, requests: Sequence[SpawnRequest]) -> list[Handle]:
-        """Accept all of these spawns, or none and raise for the first that is refused."""
+        """Accept all of these spawns, or none and raise for the first that is refused.
+
+        One may start `after` others that come earlier in the list: a whole graph at once.
+        """
         return [self.handle(one) for one in spawn.spawn_many(self._deps, requests)]
 
     def handle(self, instance_id: str) -> Handle:

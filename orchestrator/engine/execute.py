@@ -13,7 +13,7 @@ from orchestrator.domain.failure import Kinds
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason, State
-from orchestrator.engine import progress
+from orchestrator.engine import dependencies, progress
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Continued, Left, Run, Running, StopReason, Suspended
@@ -22,6 +22,9 @@ from orchestrator.store.store import Ending, Standing
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.execute")
+
+#: Seconds after which an instance that was begun too early is looked at again.
+LOOK_AGAIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def execute(deps: Deps, host: Host, instance_id: str, attempt: int) -> None:
         return
     run = Run(instance)
     with host.running.entered(run):
-        outcome = host.runtime.run(host, run)
+        outcome = _held_back(deps, instance) or host.runtime.run(host, run)
         if run.take_settlement():
             finish(deps, run, outcome)
         else:
@@ -193,6 +196,21 @@ def _how_stopped(run: Run) -> str:
     if run.is_abandoned:
         return "abandoned"
     return "interrupted" if run.was_interrupted else "left"
+
+
+def _held_back(deps: Deps, instance: Instance) -> Outcome | None:
+    """Why an instance that starts after others does not run, if it does not."""
+    if instance.depends_on is None:
+        return None
+    found = insist(lambda: dependencies.look(deps, instance))
+    if found.pending:
+        # Nobody who keeps the gate's books lets this happen; it must not run in any case.
+        return HandedBack(Reason.WAITING_FOR_CHILDREN, LOOK_AGAIN)
+    if found.failed and instance.depends_on.on_failure == "fail":
+        why = dependencies.message(instance, found.failed)
+        fault = {"type": "DependencyFailed", "message": why}
+        return Failed(Reason.DEPENDENCY_FAILED, fault, retryable=False)
+    return None
 
 
 def _may_retry(instance: Instance, failed: Failed) -> bool:

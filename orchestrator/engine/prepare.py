@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from orchestrator.domain import payload
 from orchestrator.domain.errors import InvalidSpawn
-from orchestrator.domain.ids import is_id, new_id, parse_id
+from orchestrator.domain.ids import new_id
 from orchestrator.domain.instance import (
     HIGHEST_COST,
     LONGEST_TIMEOUT,
@@ -19,12 +20,22 @@ from orchestrator.domain.instance import (
 )
 from orchestrator.domain.names import check_identifier, check_label
 from orchestrator.domain.priority import parse_priority
-from orchestrator.domain.waits import Dependencies
+from orchestrator.engine.dependencies import resolve
 from orchestrator.engine.deps import Deps
 
+NOTHING: Mapping[int, str] = MappingProxyType({})
 
-def prepare(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> NewInstance:
-    """Check everything about a request that needs no server; raises `InvalidSpawn`."""
+
+def prepare(
+    deps: Deps,
+    request: SpawnRequest,
+    parent: Parent | None = None,
+    batch: Mapping[int, str] = NOTHING,
+) -> NewInstance:
+    """Check everything about a request that needs no server; raises `InvalidSpawn`.
+
+    `batch`: the ids of requests that it may name as what it starts after.
+    """
     check_identifier("an agent", request.agent)
     spec = deps.catalogue.find(request.agent)
     _check_arguments(spec, request.args)
@@ -57,31 +68,11 @@ def prepare(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> 
         expires_at=_expires_at(request.expires_after, not_before),
         cost=_cost(request.cost),
         budget=request.budget,
-        depends_on=_depends_on(request),
+        depends_on=resolve(request, batch),
         detached=request.detached,
         on_parent_end=_on_parent_end(request.on_parent_end),
         preemptible=spec.preemptible if request.preemptible is None else request.preemptible,
     )
-
-
-def _depends_on(request: SpawnRequest) -> Dependencies | None:
-    if request.on_failure not in ("fail", "run"):
-        raise InvalidSpawn(
-            "INVALID_ON_FAILURE",
-            f'on_failure is {request.on_failure!r}; it must be "fail" or "run".',
-        )
-    ids = tuple(dict.fromkeys(map(_dependency, request.after)))
-    return Dependencies(ids, request.on_failure) if ids else None
-
-
-def _dependency(asked: object) -> str:
-    if not isinstance(asked, str) or not is_id(asked):
-        raise InvalidSpawn(
-            "INVALID_AFTER",
-            f"after holds {asked!r}; it takes handles or ids of instances and, in spawn_many, "
-            "requests of the same list.",
-        )
-    return parse_id(asked)
 
 
 def _on_parent_end(asked: str) -> str:

@@ -18,6 +18,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.instance import Instance, NewInstance, Parent, SpawnRequest
 from orchestrator.domain.verdict import Decision, Refusal, Verdict
+from orchestrator.engine import dependencies
 from orchestrator.engine.budgets import fix_deadline
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.prepare import prepare
@@ -29,8 +30,8 @@ log = get_logger("orchestrator.spawn")
 
 def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> str:
     """Accept one spawn and answer its id, or raise `SpawnRefused` and leave nothing behind."""
-    new = fix_deadline(deps, prepare(deps, request, parent))
-    verdict = deps.gate.check_in(new, request.on_limit)
+    [new] = _prepared(deps, [request], [parent])
+    verdict = deps.gate.check_in(new, request.on_limit, held=new.depends_on is not None)
     if verdict.decision is Decision.REFUSED:
         return _earlier_or_refuse(deps, new, verdict)
     if not _record(deps, new, lambda: deps.store.record(new)):
@@ -43,14 +44,11 @@ def spawn_many(
     deps: Deps, requests: Sequence[SpawnRequest], parents: Sequence[Parent] | None = None
 ) -> list[str]:
     """Accept several spawns, all of them or, raising for the first refused one, none."""
-    above: Sequence[Parent | None] = parents or [None] * len(requests)
-    news = [
-        fix_deadline(deps, prepare(deps, request, parent))
-        for request, parent in zip(requests, above, strict=True)
-    ]
-    if not news:
+    if not requests:
         return []
-    verdicts = deps.gate.check_in_many(news, [request.on_limit for request in requests])
+    news = _prepared(deps, requests, parents or [None] * len(requests))
+    held = [new.id for new in news if new.depends_on]
+    verdicts = deps.gate.check_in_many(news, [request.on_limit for request in requests], held)
     ids: dict[str, str] = {}
     try:
         for new, verdict in zip(news, verdicts, strict=True):
@@ -74,7 +72,7 @@ def spawn_within(
     The gate hears of it after the commit (`follow_committed`), so limits make it wait in line
     but cannot refuse it any more.
     """
-    new = fix_deadline(deps, prepare(deps, request))
+    [new] = _prepared(deps, [request], [None])
     if not deps.store.record_within(connection, new):
         raise SpawnRefused(
             "IDEMPOTENCY_KEY_TAKEN",
@@ -95,6 +93,26 @@ def accept(deps: Deps, new: NewInstance, record: Callable[[], bool]) -> bool:
     return True
 
 
+def _prepared(
+    deps: Deps, requests: Sequence[SpawnRequest], parents: Sequence[Parent | None]
+) -> list[NewInstance]:
+    """All that can be checked before anything is asked for."""
+    news: list[NewInstance] = []
+    batch: dict[int, str] = {}
+    for request, parent in zip(requests, parents, strict=True):
+        new = fix_deadline(deps, prepare(deps, request, parent, batch))
+        news.append(new)
+        batch[id(request)] = _id_for(deps, new, len(requests))
+    dependencies.check(deps, news)
+    return news
+
+
+def _id_for(deps: Deps, new: NewInstance, many: int) -> str:
+    """The id that others of a list know a spawn by: of an earlier one, where its key has one."""
+    earlier = deps.store.find_earlier(new) if many > 1 and new.idempotency_key else None
+    return new.id if earlier is None else earlier.id
+
+
 def _record(deps: Deps, new: NewInstance, record: Callable[[], bool]) -> bool:
     try:
         recorded = record()
@@ -113,10 +131,15 @@ def _give_back(deps: Deps, news: Sequence[NewInstance]) -> None:
 
 def _follow(deps: Deps, news: Sequence[NewInstance]) -> None:
     with suppress(GateUnavailable):  # The spawns are accepted; the reconciler parks them.
-        if len(news) == 1:
-            deps.gate.follow(news[0])
-        elif news:
-            deps.gate.follow_many(news)
+        # Who is to wait is held before anybody can end.
+        held = [new for new in news if new.depends_on]
+        if held:
+            dependencies.hold(deps, held)
+        free = [new for new in news if not new.depends_on]
+        if len(free) == 1:
+            deps.gate.follow(free[0])
+        elif free:
+            deps.gate.follow_many(free)
 
 
 def _earlier_or_refuse(deps: Deps, new: NewInstance, verdict: Verdict) -> str:

@@ -35,8 +35,8 @@ def run_once(deps: Deps) -> Report:
             deps.gate.cancel(below)
             deps.gate.forget(instance_id, attempt)
             failed += 1
-        elif instance.state is State.WAITING:
-            # Its worker died after it had put it to sleep in PostgreSQL.
+        elif instance.state is State.WAITING or (instance.depends_on and not instance.attempt):
+            # Whoever put it to sleep, or was to have it held, died before the gate was told.
             adopt(deps, [instance])
             requeued += 1
         else:

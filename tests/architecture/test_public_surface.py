@@ -242,6 +242,9 @@ def test_spawn_takes_what_the_contract_names() -> None:
         "not_before",
         "expires_after",
         "budget",
+        "after",
+        "on_failure",
+        "preemptible",
         "connection",
     ]
     parameters = inspect.signature(orchestrator.Orchestrator.spawn).parameters
