@@ -75,6 +75,11 @@ class Bench:
             replace(WIDE, **limits), lease=LEASE, dispatch=DISPATCH, outbox=False, victim=victim
         )
 
+    def limit_history(self, operations: int) -> None:
+        """Bound what one history holds."""
+        self.deps = replace(self.deps, max_history=operations)
+        self.host = self.new_host("bench")
+
     def advance(self, seconds: float) -> None:
         """Let time pass for the gate."""
         self._ahead += seconds
@@ -128,13 +133,18 @@ class Bench:
             thread.join(timeout=20)
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """While inside, every message is read and run on a thread of its own, as by a worker."""
+    def working(self, *, beating: bool = False) -> Iterator[None]:
+        """While inside, every message is read and run on a thread of its own, as by a worker.
+
+        If it is `beating` too, what has a time happens in time.
+        """
         done = threading.Event()
         threads: list[threading.Thread] = []
 
         def read() -> None:
             while not done.wait(0.005):
+                if beating:
+                    self.beat()
                 for message in self.take_messages():
                     run = threading.Thread(target=execute, args=(self.deps, self.host, *message))
                     threads.append(run)
@@ -148,6 +158,13 @@ class Bench:
             done.set()
             for thread in (reader, *threads):
                 thread.join(timeout=20)
+
+    def wait_for_end(self, instance_id: str) -> None:
+        """Return once an instance has ended and its slot is free."""
+        wait_until(
+            lambda: self.row(instance_id).state.is_terminal and not self.running.all(),
+            f"{instance_id} has ended",
+        )
 
     def take_messages(self, pool: str = "default") -> list[tuple[str, int]]:
         """Empty the pool's queue: id and attempt of each message, most urgent first."""
