@@ -12,6 +12,7 @@ from orchestrator.admission.scripts import Library
 from orchestrator.config.settings import Settings
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.instance import AgentSpec
+from orchestrator.domain.retry import RetryBudget
 from orchestrator.engine import rebuild
 from orchestrator.engine.catalogue import Catalogue
 from orchestrator.engine.deps import Deps
@@ -61,6 +62,7 @@ def build(
         aging=settings.aging,
         fair_unit=settings.fair_unit,
         message_retention=settings.message_retention,
+        retries=RetryBudget(settings.retry_budget_ratio, settings.retry_budget_floor),
     )
     gate.on_empty = functools.partial(rebuild.run_shard, deps)
     return deps

@@ -69,6 +69,24 @@ BEGIN
 END $$;
 """
 
+ATTEMPTS = """
+-- What was recorded of the attempts that failed, and of this one, whose worker was lost: as
+-- `domain/failure.py` has it of those that raise.
+CREATE FUNCTION add_attempt(error json, attempt integer) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+    lost jsonb := jsonb_build_object('type', 'WorkerLost',
+        'message', 'its worker died, froze, or lost its connection');
+    attempts jsonb := coalesce(error::jsonb -> 'attempts', '[]');
+BEGIN
+    IF jsonb_array_length(attempts) >= 20 THEN
+        attempts := attempts - 0;
+    END IF;
+    attempts := attempts || jsonb_build_array(
+        lost || jsonb_build_object('attempt', attempt, 'at', clock_timestamp()));
+    RETURN lost || jsonb_build_object('attempts', attempts);
+END $$;
+"""
+
 CASCADES = """
 -- These have been cancelled, or are out of budget: so is everything below them. Only for want of a
 -- budget does that reach those who were spawned detached: they live on the same budget.
@@ -181,6 +199,7 @@ BEGIN
 END $$;
 
 DROP FUNCTION end_below(uuid[]);
+DROP FUNCTION add_attempt(json, integer);
 DROP FUNCTION take_retry(text, double precision, integer);
 DROP TABLE retry_budgets;
 ALTER TABLE limits DROP COLUMN paused;
@@ -192,6 +211,7 @@ ALTER TABLE instances DROP COLUMN yield_attempt;
 def upgrade() -> None:
     op.execute(TABLES)
     op.execute(RETRIES)
+    op.execute(ATTEMPTS)
     op.execute(CASCADES)
 
 

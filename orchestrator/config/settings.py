@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     #: seconds an attempt may take unless the agent or the spawn says otherwise
     default_timeout: float = Field(default=3_600.0, gt=0)
 
+    #: retries that a session has for each instance it has begun, and, a minute, without
+    retry_budget_ratio: float = Field(default=0.2, ge=0)
+    retry_budget_floor: int = Field(default=10, ge=0)
+
     #: seconds between heartbeats of a worker, and for which a slot is held without one
     heartbeat: float = Field(default=3.0, gt=0)
     lease: float = Field(default=15.0, gt=0)

@@ -72,6 +72,8 @@ class Reason(StrEnum):
     CONTINUED = "CONTINUED"
     #: what it was to start after ended without a result
     DEPENDENCY_FAILED = "DEPENDENCY_FAILED"
+    #: the attempt failed, and its session has tried again as often as it may
+    RETRY_BUDGET_EXHAUSTED = "RETRY_BUDGET_EXHAUSTED"
     #: it was asked to stay out of line
     PAUSED = "PAUSED"
     #: its wait would never have ended, and no attempt is left

@@ -90,6 +90,21 @@ class RetryPolicy:
         return cls(**{**value, **lists})
 
 
+@dataclass(frozen=True)
+class RetryBudget:
+    """How often a session may try again, so that a broken dependency cannot multiply load.
+
+    Retries are counted against what the session has begun, as Finagle's `RetryBudget` does (20 %
+    of the requests, and some a second in any case) and, counting successes, the retry throttling
+    of gRPC (proposal A6). What is free comes back each minute; the share is of the whole session.
+    """
+
+    #: retries for each instance that the session has begun
+    ratio: float = 0.2
+    #: retries a minute that need no such share
+    floor: int = 10
+
+
 def _names(field: str, given: Iterable[object]) -> tuple[str, ...]:
     if isinstance(given, str | type):
         given = (given,)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.admission.gate import Gate
 from orchestrator.domain.limits import Limits
+from orchestrator.domain.retry import RetryBudget
 from orchestrator.engine.catalogue import Catalogue
 from orchestrator.engine.open_calls import OpenCalls
 from orchestrator.store.store import Store
@@ -43,3 +44,5 @@ class Deps:
     fair_unit: str = "slot_seconds"
     #: seconds for which messages are kept at least
     message_retention: float = 30 * 86_400.0
+    #: how often a session may try again
+    retries: RetryBudget = field(default_factory=RetryBudget)

@@ -6,10 +6,11 @@ delivered twice, late, or after a cancellation runs nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from orchestrator.domain.failure import Kinds
+from orchestrator.domain.failure import Kinds, with_attempts
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason, State
@@ -18,6 +19,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Continued, Left, Run, Running, StopReason, Suspended
 from orchestrator.engine.suspend import begin_anew, suspend
+from orchestrator.store.control import RetriesUsedUp
 from orchestrator.store.store import Ending, Standing
 from orchestrator.telemetry.logging import get_logger
 
@@ -104,25 +106,31 @@ def finish(deps: Deps, run: Run, outcome: Outcome) -> None:
     match outcome:
         case Completed(result):
             _settle(deps, run, Ending(State.COMPLETED, result=result))
-        case Failed() if _may_retry(run.instance, outcome):
-            delay = run.instance.retry.delay(run.instance.failures + 1)
-            _hand_back(
-                deps,
-                run,
-                Reason.RETRY,
-                error=outcome.error,
-                failed=True,
-                delay=delay,
-                rewind=outcome.rewind,
-            )
-        case Failed(reason, error):
-            _settle(deps, run, Ending(State.FAILED, reason, error=error, failed=True))
+        case Failed():
+            _fail(deps, run, outcome)
         case HandedBack(reason, delay):
-            _hand_back(deps, run, reason, delay=delay)
+            _hand_back(deps, run, reason, delay)
         case Left():
             _leave(deps, run, outcome)
         case Stopped(why):
             _leave_off(deps, run, why)
+
+
+def _fail(deps: Deps, run: Run, failed: Failed) -> None:
+    """Another attempt follows, unless the policy or the session's budget is against it."""
+    instance, reason = run.instance, failed.reason
+    error = with_attempts(failed.error, instance.error, run.attempt, datetime.now(UTC))
+    if _may_retry(instance, failed):
+        delay = instance.retry.delay(instance.failures + 1)
+        failure = {"error": error, "rewind": failed.rewind, "retries": deps.retries}
+        if _hand_back(deps, run, Reason.RETRY, delay, failed=True, **failure):
+            return
+        reason = Reason.RETRY_BUDGET_EXHAUSTED
+        log.warning("retry.refused", instance=run.id, session=instance.session)
+    if failed.rewind is not None:
+        # Who runs it again begins there.
+        error["rewind"] = asdict(failed.rewind)
+    _settle(deps, run, Ending(State.FAILED, reason, error=error, failed=True))
 
 
 #: Reasons to stop an attempt of an instance that goes on.
@@ -229,27 +237,21 @@ def _settle(deps: Deps, run: Run, ending: Ending) -> None:
     insist(lambda: deps.gate.release(run.id, run.attempt))
 
 
-def _hand_back(
-    deps: Deps,
-    run: Run,
-    reason: Reason,
-    *,
-    error: dict[str, Any] | None = None,
-    failed: bool = False,
-    delay: float = 0.0,
-    rewind: Rewind | None = None,
-) -> None:
-    below = insist(
-        lambda: deps.store.hand_back(
-            run.id, run.attempt, reason, error=error, failed=failed, delay=delay, rewind=rewind
+def _hand_back(deps: Deps, run: Run, reason: Reason, delay: float = 0.0, **failure: Any) -> bool:
+    """The attempt ends, the instance goes on. False: its session may not try again."""
+    try:
+        below = insist(
+            lambda: deps.store.hand_back(run.id, run.attempt, reason, delay=delay, **failure)
         )
-    )
+    except RetriesUsedUp:
+        return False
     if below:
         insist(lambda: deps.gate.cancel(below))
     if below is not None or _is_in_line(deps, run):
         insist(lambda: deps.gate.requeue(run.instance, run.attempt, delay))
     else:
         _release(deps, run)
+    return True
 
 
 def _release(deps: Deps, run: Run) -> None:

@@ -10,12 +10,17 @@ from psycopg.types.json import Json
 from orchestrator.domain.instance import Instance, NewInstance
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.progress import Progress
+from orchestrator.domain.retry import RetryBudget
 from orchestrator.domain.scope import Scope
-from orchestrator.store.database import Database
+from orchestrator.store.database import Connection, Database
 from orchestrator.store.faults import tenant_guard
 from orchestrator.store.recording import record_values
 from orchestrator.store.rows import to_instance
 from orchestrator.store.statements import statement
+
+
+class RetriesUsedUp(Exception):
+    """A session has tried again as often as it may."""
 
 
 @dataclass(frozen=True)
@@ -144,3 +149,15 @@ class ControlRows:
                 for name in ("inherit_history", "inherit_journal", "inherit_checkpoint"):
                     connection.execute(statement(name), values)
             return made is not None
+
+
+def take_retry(connection: Connection, instance_id: str, attempt: int, budget: RetryBudget) -> bool:
+    """Whether the session of an instance may try once more; asked first in a transaction."""
+    values = {
+        "id": instance_id,
+        "attempt": attempt,
+        "ratio": budget.ratio,
+        "floor": budget.floor,
+    }
+    row = connection.execute(statement("take_retry"), values).fetchone()
+    return row is None or bool(row["allowed"])

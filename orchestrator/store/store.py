@@ -14,8 +14,9 @@ from sqlalchemy import exc as sa_exc
 from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason, State
+from orchestrator.domain.retry import RetryBudget
 from orchestrator.store.budgets import BudgetRows
-from orchestrator.store.control import ControlRows
+from orchestrator.store.control import ControlRows, RetriesUsedUp, take_retry
 from orchestrator.store.credits import CreditTable
 from orchestrator.store.database import Connection, Database
 from orchestrator.store.faults import callers_fault, tenant_guard
@@ -161,11 +162,13 @@ class Store:
         failed: bool = False,
         delay: float = 0.0,
         rewind: Rewind | None = None,
+        retries: RetryBudget | None = None,
     ) -> list[str] | None:
         """Fenced return of an attempt to the queue, to be begun again after `delay` seconds.
 
         Answers the ids of what ended with the part of the journal that is taken back, or None
-        when the attempt has been fenced out.
+        when the attempt has been fenced out. Raises `RetriesUsedUp` when `retries` are given and
+        the session has had them; then nothing is changed.
         """
         values = {
             "id": instance_id,
@@ -176,9 +179,11 @@ class Store:
             "delay": delay,
         }
         with self.database.transaction() as connection:
-            if connection.execute(statement("hand_back"), values).fetchone() is None:
-                return None
-            return [] if rewind is None else take_back(connection, instance_id, rewind)
+            if retries is None or take_retry(connection, instance_id, attempt, retries):
+                if connection.execute(statement("hand_back"), values).fetchone() is None:
+                    return None
+                return [] if rewind is None else take_back(connection, instance_id, rewind)
+        raise RetriesUsedUp
 
     def park(self, instance_id: str, attempt: int, reason: Reason | None = None) -> bool:
         """running -> waiting while a thread stays with it, fenced.

@@ -80,7 +80,10 @@ WHERE instances.id = told.id AND instances.attempt = told.attempt
   AND instances.state = 'running';
 
 -- name: take_retry
-SELECT take_retry(%(session)s, %(ratio)s::float8, %(floor)s::int) AS allowed;
+-- An attempt that was fenced out will not be followed by another, so it takes nothing.
+SELECT CASE WHEN attempt = %(attempt)s AND state IN ('running', 'waiting')
+            THEN take_retry(session, %(ratio)s::float8, %(floor)s::int) ELSE true END AS allowed
+FROM instances WHERE id = %(id)s;
 
 -- name: dead
 -- Failed, and nobody does the work instead: no retry of it is under way or has completed.

@@ -65,7 +65,7 @@ SELECT settle_instance(%(id)s::uuid, %(attempt)s::int, %(state)s, %(reason)s, %(
 -- name: hand_back
 -- The attempt ends, the instance goes on: after a failure, or because its worker stops.
 UPDATE instances
-SET state = 'queued', reason = %(reason)s, error = %(error)s,
+SET state = 'queued', reason = %(reason)s, error = coalesce(%(error)s::json, error),
     failures = failures + %(failed)s, not_before = now() + %(delay)s * interval '1 second'
 WHERE id = %(id)s AND state IN ('running', 'waiting') AND attempt = %(attempt)s
 RETURNING id;
@@ -99,6 +99,7 @@ SET state = CASE WHEN fate.suspended THEN state WHEN fate.fails THEN 'failed' EL
     reason = CASE WHEN fate.suspended THEN reason
                   WHEN fate.begun THEN 'LEASE_EXPIRED' ELSE 'MESSAGE_LOST' END,
     failures = failures + fate.begun::int,
+    error = CASE WHEN fate.begun THEN add_attempt(error, attempt) ELSE error END,
     ended_at = CASE WHEN fate.fails THEN now() END,
     attempt = greatest(attempt, %(attempt)s)
 FROM (
