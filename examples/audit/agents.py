@@ -7,8 +7,7 @@
 
 Load them into a worker with ``orchestrator worker --agents examples.audit.agents``. What an
 agent spawns depends only on its arguments and on what is on disk, in sorted order: an agent
-that runs again after a crash gets the same children back. The timing of calls is the one
-thing that differs between runs, and it decides nothing.
+that runs again, after a wait or a crash, gets the same children back.
 """
 
 from __future__ import annotations
@@ -33,15 +32,27 @@ class Team:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        #: Milliseconds of every call of `ctx.spawn`.
+        #: Milliseconds of every call of `ctx.spawn`, in the run that really spawned.
         self.spawn_ms: list[float] = []
+        self._unrecorded: list[float] = []
 
     def spawn(self, name: str, args: JsonObject) -> Handle:
         """Spawn one child."""
         start = time.perf_counter()
         handle = self._ctx.spawn(name, args)
-        self.spawn_ms.append(round((time.perf_counter() - start) * 1000, 2))
+        self._unrecorded.append(round((time.perf_counter() - start) * 1000, 2))
         return handle
+
+    def wait(self, handles: list[Handle]) -> list[Any]:
+        """What they brought, exceptions among it.
+
+        This agent runs again after each wait, and is given the same children at once then; so
+        how long it took to spawn them is recorded before.
+        """
+        if self._unrecorded:
+            self.spawn_ms += self._ctx.step("spawn times", list, self._unrecorded)
+            self._unrecorded = []
+        return self._ctx.wait(handles, return_exceptions=True)
 
     def run_all(self, name: str, requests: list[JsonObject], at_once: int) -> list[Any]:
         """Run a child for each request, `at_once` at a time, and give their results in order.
@@ -53,9 +64,9 @@ class Team:
         for args in requests:
             if len(handles) - len(results) >= at_once:
                 oldest = handles[len(results)]
-                results += self._ctx.wait([oldest], return_exceptions=True)
+                results += self.wait([oldest])
             handles.append(self.spawn(name, args))
-        results += self._ctx.wait(handles[len(results) :], return_exceptions=True)
+        results += self.wait(handles[len(results) :])
         return results
 
 
@@ -82,9 +93,12 @@ def audit_folder(ctx: Context, source: str, folder: str) -> r.FolderResult:
     outcomes = team.run_all("audit.files", requests, len(requests))
     parts, missing = _sort_out(outcomes, [batch[0] for batch in batches])
     extra = missing + [r.refusal(path) for path in listing.refused]
-    findings, unseen = computed(ctx.check, work.gather, parts, extra)
+    # A step, so that it is not computed again when this agent goes on after the review.
+    findings, unseen = ctx.step("gather", computed, ctx.check, work.gather, parts, extra)
     request = {"source": source, "folder": folder, "findings": findings, "unseen": unseen}
-    review = ctx.wait(team.spawn("audit.review", request))
+    [review] = team.wait([team.spawn("audit.review", request)])
+    if isinstance(review, Exception):
+        raise review
     return r.folder_result(folder, parts, len(findings) + unseen, review, team.spawn_ms)
 
 

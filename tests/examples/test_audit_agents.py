@@ -85,6 +85,10 @@ class Desk:
         outcomes = [call.outcome for call in asked]
         return outcomes if isinstance(handles, list) else outcomes[0]
 
+    def step(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Done at once; what comes of it travels as JSON."""
+        return json.loads(json.dumps(function(*args)))
+
     def check(self) -> None:
         """Nobody is told to stop here."""
 
