@@ -37,7 +37,7 @@ _MORE = {
 
 
 #: More script runs than any call of the gate needs.
-_ENDLESS = 100
+_ENDLESS = 1_000
 
 
 @dataclass(frozen=True)
