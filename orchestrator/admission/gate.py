@@ -27,6 +27,7 @@ from orchestrator.admission.waiting import WaitCalls
 from orchestrator.domain.errors import GateUnavailable
 from orchestrator.domain.instance import Instance, NewInstance
 from orchestrator.domain.limits import Limits
+from orchestrator.domain.priority import Priority
 from orchestrator.domain.verdict import Verdict
 
 
@@ -124,6 +125,7 @@ class Gate(
             any(pulse.more for pulse in pulses),
             min(dues, default=None),
             frozenset().union(*(pulse.doubtful for pulse in pulses)),
+            frozenset().union(*(pulse.displaced for pulse in pulses)),
         )
 
     def _beat(
@@ -131,8 +133,9 @@ class Gate(
     ) -> Pulse:
         flat = [field for pair in running for field in pair]
         values = {"worker": worker, "pool": pool, "capacity": capacity, "running": flat}
-        more, due, *doubtful = self._run_on(number, "heartbeat", **values)
-        return Pulse(bool(more), None if due < 0 else due / 1000, frozenset(doubtful))
+        more, due, count, *ids = self._run_on(number, "heartbeat", **values)
+        displaced, doubtful = frozenset(ids[:count]), frozenset(ids[count:])
+        return Pulse(bool(more), None if due < 0 else due / 1000, doubtful, displaced)
 
     def _shares(
         self, capacity: int, running: Sequence[tuple[str, int]]
@@ -208,8 +211,12 @@ class Gate(
         victim: str = "closer",
         aging: float = 30.0,
         fair_unit: str = "slot_seconds",
+        preempt_from: Priority | None = None,
     ) -> None:
-        """Set the limits and times; they hold for every process at once."""
+        """Set the limits and times; they hold for every process at once.
+
+        Instances of the class `preempt_from` and of more urgent ones may displace others.
+        """
         fields: dict[str, object] = {
             "max_depth": limits.max_depth,
             "session": limits.session_concurrency,
@@ -225,6 +232,7 @@ class Gate(
             "aging_ms": round(aging * 1000),
             "fair_unit": fair_unit,
             "victim": victim,
+            "preempt_from": -1 if preempt_from is None else int(preempt_from),
         }
         for shard in range(self.size):
             mine = fields | {

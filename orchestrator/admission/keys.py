@@ -28,9 +28,9 @@ KEYS: dict[str, str] = {
     # hash: `version` of what operators have set, `woken`: up to which the parked were woken
     "limits": ":limits",
     # hash <id>: one instance: place, attempt, session, tenant, pool, agent, priority, thread,
-    # stop, paused, cost, expires; once parked: line, class (after aging), sequence, since; once
-    # handed out: held_since, charge, spent (what its calls report); not_before of one that is
-    # held; the attempt that was `woken` before it slept
+    # stop, paused, cost, expires, preemptible; once parked: line, class (after aging), sequence,
+    # since; once handed out: held_since, charge, spent (what its calls report); not_before of one
+    # that is held; the attempt that was `woken` before it slept, or `displaced` by a more urgent one
     "instance": ":instance:",
     # zset id -> expiry: the slots. A slot is held exactly as long as its lease is here.
     "leases": ":leases",
@@ -40,6 +40,14 @@ KEYS: dict[str, str] = {
     "slots_tenant": ":slots:tenant:",
     "slots_agent": ":slots:agent:",
     "slots_pool": ":slots:pool:",
+    # zset <pool>, id -> class and start: those of the slots that something more urgent may take
+    "candidates": ":candidates:",
+    # zset id -> since: those that run and were told to stop
+    "stopping": ":stopping",
+    # zset id -> rank: those in line that may displace others; id -> since: those for whom one was
+    # told to give way
+    "urgent": ":urgent",
+    "promised": ":promised",
     # zset id -> expiry: queue places promised at check-in, not yet followed
     "reserved": ":reserved",
     # zset id -> when to look at it (to raise it, or end its waiting): everything that counts
@@ -170,7 +178,7 @@ KEYS: dict[str, str] = {
     "woken": ":woken:",
     # channel: milliseconds until something is due, sooner than was known
     "due": ":due",
-    # channel: "id": whoever runs it must stop it
+    # channel: "id", or "id PREEMPTED attempt": whoever runs it must stop it
     "stop": ":stop",
 }
 

@@ -20,6 +20,8 @@ class Pulse:
     next_due: float | None
     #: instances this worker may have lost the right to run
     doubtful: frozenset[str]
+    #: instances that have to give way to something more urgent
+    displaced: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ def describe(instance: Instance | NewInstance) -> dict[str, object]:
         "depth": instance.depth,
         "parent": parent.id if isinstance(parent, Parent) else parent or "",
         "budget": budget_text(instance.budget),
+        "preemptible": int(instance.preemptible),
     }
 
 

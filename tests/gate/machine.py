@@ -42,6 +42,7 @@ NAMED = {
     "weight:tenant:a1": 4,
     "weight:session:1 ax": 0.3,
     "resources:keen": "model/one tool/two",
+    "preempt_from": 0,
 }
 AGENTS = ("work", "work", "limited", "keen")
 
@@ -313,6 +314,7 @@ class GateMachine(RuleBasedStateMachine):
             "agent:limited": self._draw(st.integers(1, 3)),
             "fair_unit": self._draw(st.sampled_from(["starts", "slot_seconds", "tokens"])),
             "weight:tenant:a": self._draw(st.sampled_from([1, 0.5, 7])),
+            "preempt_from": self._draw(st.sampled_from([0, 0, 2, -1])),
         }
         limits = replace(
             SMALL,
@@ -376,6 +378,7 @@ class GateMachine(RuleBasedStateMachine):
             pool=self._draw(pools),
             agent=self._draw(agents),
             priority=self._draw(priorities),
+            preemptible=self._draw(st.sampled_from([True, True, True, False])),
             cost=self._draw(st.sampled_from([None, None, 0.01, 3.0, 100.0])),
             not_before=in_seconds(self._draw(delays)),
             expires_at=in_seconds(self._draw(st.sampled_from([0.0, 0.0, 1.0, 40.0]))),

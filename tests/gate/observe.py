@@ -84,6 +84,7 @@ def expected(gate: str, model: GateModel) -> Dump:
         for name in (*slot_sets(gate, item), *_queue_sets(gate, item)):
             wanted[name] = {*wanted[name], item.id}
         _add_wait(gate, item, wanted)
+        _add_urgency(gate, item, wanted)
     for worker, until in model.alive.items():
         wanted[key(gate, "workers")][worker] = float(until)
     for worker, offer in model.offers.items():
@@ -119,7 +120,10 @@ def _hash(item: Item) -> dict[str, str]:
         "stop": item.stop,
         "cost": _number(item.cost),
         "expires": _number(item.expires),
+        "preemptible": str(item.preemptible),
     }
+    if item.displaced is not None:
+        fields["displaced"] = str(item.displaced)
     if item.since is not None:
         fields |= {
             "line": item.line,
@@ -166,6 +170,19 @@ def _add_wait(gate: str, item: Item, wanted: defaultdict[str, Any]) -> None:
     wanted[key(gate, "targets", item.id)] = set(item.targets)
     for target in item.targets:
         wanted[key(gate, "waiters", target)][item.id] = float(item.held_at)
+
+
+def _add_urgency(gate: str, item: Item, wanted: defaultdict[str, Any]) -> None:
+    """Whether it may displace others, or be displaced, or has been."""
+    if item.candidate is not None:
+        score = float(item.priority * SPAN + item.candidate)
+        wanted[key(gate, "candidates", item.pool)][item.id] = score
+    if item.stopping is not None:
+        wanted[key(gate, "stopping")][item.id] = float(item.stopping)
+    if item.urgent is not None:
+        wanted[key(gate, "urgent")][item.id] = float(item.urgent[0] * SPAN + item.urgent[1])
+    if item.promised is not None:
+        wanted[key(gate, "promised")][item.id] = float(item.promised)
 
 
 def _queue_sets(gate: str, item: Item) -> Iterable[str]:

@@ -70,6 +70,7 @@ def row_of(
         expires_at=new.expires_at,
         cost=new.cost,
         wait=wait,
+        preemptible=new.preemptible,
         depends_on=depends_on,
     )
 

@@ -12,9 +12,16 @@ from orchestrator.admission.keys import hash_tag, key
 from tests.gate import observe, observe_shares
 from tests.gate.traced import GATE, Call, TracedGate
 from tests.support.clock import Entry, read_journal
+from tests.support.displacing import next_victim
 from tests.support.gate_model import GateModel, Told
 
 JOURNAL = key(GATE, "generation").replace("generation", "journal")
+
+
+#: Scripts that hand out, and have others give way, whatever they find.
+_PUMPING = {
+    *("cancel", "pump_now", "heartbeat", "sweep", "wake", "tell_ended", "forget", "refresh_flows"),
+}
 
 
 class Twins:
@@ -77,12 +84,15 @@ class Twins:
             return
         model.told = []
         model.allowance = sum(one.kind in ("message", "granted") for one in told)
+        model.displacements = sum(one.kind == "displace" for one in told)
         reply = getattr(model, call.name)(**call.values)
         assert plain_reply(call) == reply, f"{call.name} answered {call.reply}, not {reply}"
         assert told == model.told, f"{call.name} told {told}, not {model.told}"
         if not call.more and call.name not in ("configure", "adopt"):
             owed = model.owed()
             assert owed is None, f"{call.name} leaves {owed} without a wake"
+        if not call.more and call.name in _PUMPING:
+            assert next_victim(model) is None, f"{call.name} leaves {next_victim(model)}"
 
     def _check_limits(self, before: observe.Dump, after: observe.Dump) -> None:
         """No count of slots is above its limit now, unless it was there before."""
@@ -101,8 +111,8 @@ def plain_reply(call: Call) -> Any:
     """A reply as the model gives it: what a heartbeat doubts has no order."""
     if call.name != "heartbeat":
         return call.reply
-    due, *doubtful = call.reply
-    return [due, *sorted(set(doubtful))]
+    due, count, *ids = call.reply
+    return [due, count, *ids[:count], *sorted(set(ids[count:]))]
 
 
 def _told(entry: Entry) -> Told:
@@ -122,7 +132,9 @@ def _told(entry: Entry) -> Told:
     if entry.target == key(GATE, "due"):
         return Told("due", str(entry.text), "")
     assert entry.target == key(GATE, "stop")
-    return Told("stop", entry.text, entry.text)
+    one, *reason = entry.text.split(" ")
+    assert reason[:1] in ([], ["PREEMPTED"])
+    return Told("displace" if reason else "stop", one, one, *map(int, reason[1:]))
 
 
 def _check_lists(found: observe.Dump, told: Sequence[Entry]) -> None:

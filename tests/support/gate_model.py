@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.displacing import next_victim
+
 #: Levels of urgency: smaller goes first. Returning ones stand ahead of new ones of their class.
 Rank = tuple[int, int]
 
@@ -56,6 +58,8 @@ class Item:
     budget: str = ""
     #: what it may cost, if somebody said so
     cost: float | None = None
+    #: whether something more urgent may displace it
+    preemptible: int = 1
     #: when its waiting ends if it has not been handed out by then
     expires: int | None = None
     attempt: int = 0
@@ -89,6 +93,14 @@ class Item:
     held_since: int | None = None
     charge: float | None = None
     spent: int | None = None
+    #: whether it may be displaced now, and since when; since when it is to stop; the attempt that
+    #: was displaced
+    candidate: int | None = None
+    stopping: int | None = None
+    displaced: int | None = None
+    #: where it stands among those that may displace others; since when somebody gives way to it
+    urgent: Rank | None = None
+    promised: int | None = None
 
     @property
     def holds(self) -> bool:
@@ -171,7 +183,7 @@ class Shares:
 
 @dataclass
 class Told:
-    """Something the gate has told others: `message`, `granted`, `done`, `due` or `stop`."""
+    """Something told to others: `message`, `granted`, `done`, `due`, `displace` or `stop`."""
 
     kind: str
     to: str
@@ -202,8 +214,9 @@ class GateModel:
     means: dict[str, float] = field(default_factory=dict)
     left: list[tuple[int, str]] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
-    #: how many the gate hands out in this call
+    #: how many the gate hands out in this call, and how many it tells to give way
     allowance: int = 0
+    displacements: int = 0
 
     # --- a spawn --------------------------------------------------------------------------
 
@@ -436,6 +449,9 @@ class GateModel:
             item = self.items.get(one)
             if item and (item.place == "dispatched" or item.thread):
                 item.stop = "CANCELLED"
+                if item.place == "dispatched":
+                    item.stopping = self.now if item.stopping is None else item.stopping
+                    item.candidate = None
                 self._tell("stop", one, one)
                 if item.place == "queued":
                     self._leave(item)
@@ -461,18 +477,21 @@ class GateModel:
         if capacity != offer.get(pool, 0):  # to offer nothing is not to offer, at first
             offer[pool] = capacity
         self.alive[worker] = self.now + self.config["lease_ms"]
-        doubtful = set()
+        doubtful, displaced = set(), []
         for one, attempt in zip(running[::2], running[1::2], strict=True):
             item = self.items.get(one)
             if not item or item.attempt != attempt or item.stop or item.place == "expired":
                 doubtful.add(one)
+            elif item.displaced == attempt and item.place == "dispatched":
+                displaced.append(one)
             if item and item.attempt == attempt and item.has_lease:
                 item.until = self.now + self.config["lease_ms"]
         self._housekeep("heartbeat")
         dues = [item.until for item in self._at("delayed")]
         dues += [item.timer for item in self.items.values() if item.timer is not None]
         due = min(dues, default=None)
-        return [-1 if due is None else max(0, due - self.now), *sorted(doubtful)]
+        left = -1 if due is None else max(0, due - self.now)
+        return [left, len(displaced), *displaced, *sorted(doubtful)]
 
     def leave(self, *, worker: str) -> str:
         """A worker takes no more work."""
@@ -533,6 +552,7 @@ class GateModel:
         if state == "running":
             item.held_since, item.charge = self.now, None
             self._enter(item, "dispatched", self.now + self.config["lease_ms"])
+            item.candidate = self.now if item.preemptible else None
             self._refresh()
         elif sleeps:
             self._doze(item, sleeps.get("wake_ms", NEVER), is_ready=False)
@@ -571,7 +591,13 @@ class GateModel:
         then those who return; then by arrival.
         """
         free = [item for item in self._at("queued") if self._full_scope(item) is None]
-        return min(free, key=self._turn, default=None)
+        first = min(free, key=self._turn, default=None)
+        promised = [(item.promised, item.id) for item in free if item.promised is not None]
+        for _, one in sorted(promised):
+            # Who was made more urgent by waiting does not take what was freed for somebody else.
+            if first and self.items[one].priority < first.priority:
+                return self.items[one]
+        return first
 
     def _turn(self, item: Item) -> tuple[Any, ...]:
         tenants, sessions = self.tenants[item.line], self.sessions[item.line, item.tenant]
@@ -651,7 +677,7 @@ class GateModel:
 
     def _enter(self, item: Item, place: str, until: float) -> None:
         item.place, item.until, item.rank, item.look = place, until, None, NEVER
-        item.timer = None
+        item.timer = item.candidate = item.stopping = item.urgent = item.promised = None
         if place != "held":
             item.needs, item.targets = None, set()
         self.items[item.id] = item
@@ -674,6 +700,8 @@ class GateModel:
         self.arrivals += 1
         item.line, item.class_, item.since = self._line_of(item), item.priority, self.now
         item.sequence = self.arrivals
+        if item.priority <= self.config["preempt_from"]:
+            item.urgent = (item.priority, item.sequence)
         self._stand_in_line(item, not again)
 
     def _stand_in_line(self, item: Item, is_new: bool) -> None:
@@ -756,9 +784,9 @@ class GateModel:
     def _charge(self, item: Item) -> float:
         assert item.class_ is not None
         cost, tenants = self._estimate(item), self.tenants[item.line]
-        of_session = cost / self._weight("session", item.tree)
+        of_session = cost / self.weight("session", item.tree)
         self.sessions[item.line, item.tenant].charge(item.class_, item.session, of_session)
-        weight = self._weight("tenant", item.tenant)
+        weight = self.weight("tenant", item.tenant)
         tenants.charge(item.class_, item.tenant, cost / weight)
         tenants.served[item.class_, item.tenant] = self.now
         self.line_time = max(self.line_time, self.line_tags[item.line])
@@ -766,7 +794,8 @@ class GateModel:
         self.line_tags[item.line] = self.line_time + share
         return cost
 
-    def _weight(self, kind: str, name: str) -> float:
+    def weight(self, kind: str, name: str) -> float:
+        """The share of a tenant, or a session by its tree, beside others."""
         return float(self.config.get(f"weight:{kind}:{name}", 1))
 
     def _settle(self, item: Item) -> None:
@@ -786,7 +815,7 @@ class GateModel:
             ("tenant", item.tenant, item.tenant, self.tenants.get(item.line)),
         ):
             if shares and more:
-                amount = more / self._weight(kind, weighed)
+                amount = more / self.weight(kind, weighed)
                 shares.correct(item.class_, name, amount, item.sequence)
 
     def _average(self, name: str, used: float) -> None:
@@ -800,6 +829,7 @@ class GateModel:
         item.attempt += 1
         item.held_since, item.charge, item.spent = self.now, charge, 0
         self._enter(item, "dispatched", self.now + self.config["dispatch_ms"])
+        item.candidate = self.now if item.preemptible else None
         self._refresh()
         if item.thread:
             self._tell("granted", item.thread, item.id, item.attempt)
@@ -811,6 +841,12 @@ class GateModel:
             self.allowance -= 1
             self.left.append((self.now, item.tenant))
             self._hand_out(item, self._charge(item))
+        while self.displacements and (pair := next_victim(self)):
+            self.displacements -= 1
+            waiting, victim = pair
+            victim.displaced, victim.stopping, victim.candidate = victim.attempt, self.now, None
+            waiting.promised = self.now
+            self._tell("displace", victim.id, victim.id, victim.attempt)
 
     def _promote(self, budget: int) -> None:
         for item in self._due("delayed", budget):

@@ -6,7 +6,7 @@
 --            waits for; unless it is in line by now, or about to go to sleep.
 -- KEYS    gate
 -- ARGV    id session tenant pool agent priority depth parent budget attempt cost state delay_ms
--- ARGV    ttl_ms worker wait
+-- ARGV    ttl_ms worker wait preemptible
 -- REPLY   place
 -- USES    now config entry slots refresh park drop budget sleep
 if redis.call('EXISTS', key.generation) + redis.call('EXISTS', key.rebuilding) == 0 then
@@ -29,7 +29,8 @@ if known and known.attempt == attempt then
     end
     return place
   end
-  if is_asleep_there and known.thread == '' and known.place ~= 'reserved' and known.place ~= 'expired' then
+  if is_asleep_there and known.thread == '' and known.place ~= 'reserved'
+      and known.place ~= 'expired' then
     return known.place
   end
 end
@@ -39,7 +40,7 @@ if known then
 end
 
 local entry = known or {session = session, tenant = tenant, pool = pool, agent = agent,
-                        priority = tonumber(priority)}
+                        priority = tonumber(priority), preemptible = preemptible}
 entry.place, entry.attempt, entry.cost = 'queued', attempt, tonumber(cost)
 entry.thread = state == 'waiting' and not is_asleep_there and worker or ''
 entry.expires = tonumber(ttl_ms) > 0 and now + tonumber(ttl_ms) or nil
@@ -54,6 +55,7 @@ elseif state == 'running' then
   entry.place = 'dispatched'
   redis.call('HSET', key.instance .. id, 'place', entry.place, 'held_since', now, 'charge', '')
   take_slot(id, entry, config.lease_ms)
+  may_give_way(id, entry)
   refresh_lines(tenant, session)
 elseif state == 'waiting' then
   move(id, entry, 'suspended')

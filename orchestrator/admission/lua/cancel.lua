@@ -10,6 +10,10 @@ for _, id in ipairs(ids) do
   if entry then
     if entry.place == 'dispatched' or entry.thread ~= '' then
       redis.call('HSET', key.instance .. id, 'stop', 'CANCELLED')
+      if entry.place == 'dispatched' then
+        redis.call('ZADD', key.stopping, 'NX', now, id)
+        redis.call('ZREM', key.candidates .. entry.pool, id)
+      end
       stop_waiting(id)
       redis.call('PUBLISH', key.stop, id)
       if entry.place == 'queued' then

@@ -5,7 +5,7 @@
 --            refused: nothing is left behind but the count of the refusal.
 -- KEYS    gate
 -- ARGV    id session tenant pool agent priority depth parent parent_attempt on_limit budget delay_ms
--- ARGV    held
+-- ARGV    held preemptible
 -- REPLY   decision refusal scope limit current retry_after_ms [account asked] [holder...]
 -- USES    now ready config entry limits room flow line refresh slots park expire drain holders pump
 -- USES    budget due
@@ -19,7 +19,7 @@ local place = redis.call('HGET', key.instance .. id, 'place')
 if place then return {place == 'admitted' and place or 'queued', '', '', '', '', ''} end
 
 local entry = {place = 'admitted', attempt = 0, session = session, tenant = tenant, pool = pool,
-               agent = agent, priority = tonumber(priority)}
+               agent = agent, priority = tonumber(priority), preemptible = preemptible}
 local function parent_runs()
   if parent == '' then return true end
   local v = redis.call('HMGET', key.instance .. parent, 'attempt', 'stop')

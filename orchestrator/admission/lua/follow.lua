@@ -4,6 +4,7 @@
 --            call changes nothing.
 -- KEYS    gate
 -- ARGV    id session tenant pool agent priority depth parent budget attempt cost delay_ms ttl_ms
+-- ARGV    preemptible
 -- REPLY   place more
 -- USES    now ready config entry park hand_out pump drop budget
 local entry = load(id)
@@ -25,7 +26,7 @@ if not entry or entry.place == 'reserved' or lapsed then
     leave(id, entry)
   else
     entry = {session = session, tenant = tenant, pool = pool, agent = agent,
-             priority = tonumber(priority)}
+             priority = tonumber(priority), preemptible = preemptible}
   end
   entry.place, entry.attempt, entry.cost = 'queued', tonumber(attempt), tonumber(cost)
   entry.expires = tonumber(ttl_ms) > 0 and now + tonumber(ttl_ms) or nil

@@ -4,17 +4,19 @@
 --            instance that the worker should not be running as far as the gate knows.
 -- KEYS    gate
 -- ARGV    worker pool capacity running...
--- REPLY   more next_due_ms doubtful...
+-- REPLY   more next_due_ms displaced doubtful..., the first `displaced` of which are to give way
 -- USES    now ready config entry workers expire promote ends pump
 offer(worker, pool, tonumber(capacity))
 redis.call('ZADD', key.workers, now + config.lease_ms, worker)
 
-local doubtful = {}
+local doubtful, displaced = {}, {}
 for i = 1, #running, 2 do
   local id, attempt = running[i], tonumber(running[i + 1])
   local entry = load(id)
   if not entry or entry.attempt ~= attempt or entry.stop ~= '' then
     doubtful[#doubtful + 1] = id
+  elseif entry.displaced == attempt and entry.place == 'dispatched' then
+    displaced[#displaced + 1] = id
   end
   -- One that is to be stopped keeps its slot alive too: it is still running.
   if entry and entry.attempt == attempt then
@@ -35,6 +37,7 @@ for _, set in ipairs({key.delayed, key.timers, key.closed}) do
   local first = tonumber(redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2])
   if first then due = math.min(due or first, first) end
 end
-local reply = {more, due and math.max(0, due - now) or -1}
+local reply = {more, due and math.max(0, due - now) or -1, #displaced}
+for _, id in ipairs(displaced) do reply[#reply + 1] = id end
 for _, id in ipairs(doubtful) do reply[#reply + 1] = id end
 return reply

@@ -4,18 +4,21 @@
 -- Guarantee  afterwards it is held, or in line where it needs nobody any more; a second call changes
 --            nothing. It counts against the bounds of the queue from its check-in on.
 -- KEYS    gate
--- ARGV    id session tenant pool agent priority depth parent budget cost delay_ms ttl_ms needs targets...
+-- ARGV    id session tenant pool agent priority depth parent budget cost delay_ms ttl_ms preemptible
+-- ARGV    needs targets...
 -- REPLY   place more
 -- USES    now ready entry park pump drop budget sleep
 local entry = load(id)
-if entry and not (entry.attempt == 0 and (entry.place == 'reserved' or entry.place == 'expired')) then
+local is_new = not entry
+    or (entry.attempt == 0 and (entry.place == 'reserved' or entry.place == 'expired'))
+if not is_new then
   return {entry.place, 0}
 end
 if entry then
   leave(id, entry)
 else
   entry = {session = session, tenant = tenant, pool = pool, agent = agent,
-           priority = tonumber(priority)}
+           priority = tonumber(priority), preemptible = preemptible}
 end
 entry.place, entry.attempt, entry.cost = 'queued', 0, tonumber(cost)
 entry.expires = tonumber(ttl_ms) > 0 and now + tonumber(ttl_ms) or nil

@@ -4,6 +4,7 @@
 --            way; the slot of the old attempt is free.
 -- KEYS    gate
 -- ARGV    id session tenant pool agent priority depth parent budget attempt cost delay_ms
+-- ARGV    preemptible
 -- REPLY   more
 -- USES    now ready entry drop park pump budget
 local entry = load(id)
@@ -12,7 +13,7 @@ if entry then
   leave(id, entry)
 else
   entry = {session = session, tenant = tenant, pool = pool, agent = agent,
-           priority = tonumber(priority), cost = tonumber(cost)}
+           priority = tonumber(priority), cost = tonumber(cost), preemptible = preemptible}
 end
 entry.place, entry.attempt, entry.thread = 'queued', tonumber(attempt), ''
 create(id, entry)

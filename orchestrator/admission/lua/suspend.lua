@@ -39,8 +39,9 @@ entry = load(id)
 if entry.place == 'suspended' then
   local begun, kind, needs = unpack(redis.call('HMGET', key.wait .. id, 'attempt', 'kind', 'needs'))
   local left = tonumber(wake_ms) or math.huge
+  local woken = redis.call('HGET', key.instance .. id, 'woken')
   if kind == 'lock' then left = math.min(left, locks_open_in()) end
-  if ready == '1' or left <= 0 or redis.call('HGET', key.instance .. id, 'woken') == tostring(attempt) then
+  if ready == '1' or left <= 0 or woken == tostring(attempt) then
     wake(id, entry)
   elseif tonumber(begun) == attempt and not needs then
     end_waiting(id)

@@ -3,9 +3,10 @@ local config = {}
 do
   local names = {'max_depth', 'session', 'tenant', 'agent', 'pool', 'global', 'session_queue',
                  'tenant_queue', 'global_queue', 'lease_ms', 'dispatch_ms', 'lost_at', 'aging_ms',
-                 'outbox', 'fair_unit'}
+                 'outbox', 'preempt_from', 'fair_unit'}
   local values = redis.call('HMGET', key.config, unpack(names))
   for i, name in ipairs(names) do config[name] = tonumber(values[i]) end
   config.outbox = config.outbox == 1
+  config.preempt_from = config.preempt_from or -1
   config.fair_unit = values[#names]
 end

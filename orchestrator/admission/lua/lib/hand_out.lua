@@ -25,5 +25,6 @@ local function hand_out(id, entry, charged)
   redis.call('HSET', key.instance .. id, 'attempt', entry.attempt, 'place', entry.place,
              'held_since', now, 'charge', charged or '', 'spent', 0)
   take_slot(id, entry, config.dispatch_ms)
+  may_give_way(id, entry)
   call_worker(id, entry, level(charged and entry.class or entry.priority, again))
 end

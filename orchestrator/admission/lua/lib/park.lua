@@ -52,12 +52,16 @@ local function park(id, entry, again)
   redis.call('HSET', key.instance .. id, 'place', 'queued', 'class', entry.class,
              'since', now, 'sequence', entry.sequence, 'line', entry.line)
   count_in_backlog(id, entry, next_look(entry, now))
+  if entry.priority <= config.preempt_from then
+    redis.call('ZADD', key.urgent, entry.priority * SPAN + entry.sequence, id)
+  end
   enter_flow(id, entry, level(entry.class, again) * SPAN + entry.sequence)
 end
 
 local function leave_line(id, entry)
   redis.call('ZREM', key.flow .. flow_of(entry.line, entry.tenant, entry.session), id)
   leave_backlog(id, entry)
+  if redis.call('ZREM', key.urgent, id) == 1 then redis.call('ZREM', key.promised, id) end
 end
 
 local function unpark(id, entry)

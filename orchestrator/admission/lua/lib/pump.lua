@@ -1,4 +1,4 @@
--- USES now limits room entry flow line refresh cost drain share park hand_out
+-- USES now limits room entry flow line refresh cost drain share park hand_out displace
 -- pump: hand out what may run now, the most urgent first and by fair shares, at most `budget`
 -- instances. Answers 1 when it stopped before all was done, so that the caller comes again.
 local function first_line()
@@ -31,6 +31,23 @@ local function charge_all(line, entry)
   return cost
 end
 
+-- Whether the slot that it takes is the last one of its session or tenant.
+local function takes_the_last(entry)
+  local _, limit, used = session_room(entry.tenant, entry.session)
+  local _, tenant_limit, tenant_used = tenant_room(entry.tenant)
+  return used + 1 >= limit or tenant_used + 1 >= tenant_limit
+end
+
+local function serve(id, entry, is_last)
+  local line, tenant, session = entry.line, entry.tenant, entry.session
+  local cost = charge_all(line, entry)
+  leave_line(id, entry)
+  drained(tenant)
+  hand_out(id, entry, cost)
+  refresh(line, tenant, session)
+  if is_last then refresh_lines(tenant, session, line) end
+end
+
 -- Answers whether an instance was handed out; if not, a stale entry of a ready set was put right.
 local function hand_out_first(line)
   local tenant = redis.call('ZRANGE', key.tenants .. line, 0, 0)[1]
@@ -55,18 +72,16 @@ local function hand_out_first(line)
     return false
   end
 
-  local cost = charge_all(line, entry)
-  leave_line(id, entry)
-  drained(tenant)
-  hand_out(id, entry, cost)
-  refresh(line, tenant, session)
-  if used + 1 >= limit or tenant_used + 1 >= tenant_limit then
-    refresh_lines(tenant, session, line)
+  local ahead, promised = promised_before(entry)
+  if ahead then
+    serve(ahead, promised, takes_the_last(promised))
+  else
+    serve(id, entry, used + 1 >= limit or tenant_used + 1 >= tenant_limit)
   end
   return true
 end
 
-local function pump(budget)
+local function hand_out_all(budget)
   -- Stale entries are cheap, and each is met once; but one call must not meet them without end.
   local steps = budget * 8 + 32
   while budget > 0 and steps > 0 do
@@ -77,4 +92,10 @@ local function pump(budget)
     if hand_out_first(line) then budget = budget - 1 end
   end
   return 1
+end
+
+local function pump(budget)
+  local more = hand_out_all(budget)
+  if more == 0 then displace() end
+  return more
 end

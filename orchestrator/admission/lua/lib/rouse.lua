@@ -1,6 +1,6 @@
 -- USES now park
--- rouse: an instance that is asleep is to go on: it is put in line, ahead of new work if it has run before. The caller
--- pumps if `roused` says that this has happened.
+-- rouse: an instance that is asleep is to go on: it is put in line, ahead of new work if it has run
+-- before. The caller pumps if `roused` says that this has happened.
 local roused = false
 
 local function rouse(id, entry)

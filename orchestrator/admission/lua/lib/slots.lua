@@ -1,5 +1,6 @@
 -- USES now entry limits room cost refresh
 -- take_slot: hold the right to run until the lease ends.
+-- may_give_way: from now on something more urgent may displace it.
 -- give_back: hold it no more.
 -- free_slot: the same; settle what it cost, and wake whoever was parked for want of it.
 local function take_slot(id, entry, lease_ms)
@@ -10,12 +11,20 @@ local function take_slot(id, entry, lease_ms)
   redis.call('SADD', key.slots_pool .. entry.pool, id)
 end
 
+-- The least important stands last: of the least urgent class the one that has done least.
+local function may_give_way(id, entry)
+  if entry.preemptible ~= '1' then return end
+  redis.call('ZADD', key.candidates .. entry.pool, entry.priority * 2 ^ 44 + now, id)
+end
+
 local function give_back(id, entry)
   redis.call('ZREM', key.leases, id)
   redis.call('SREM', key.slots_session .. tree_of(entry.tenant, entry.session), id)
   redis.call('SREM', key.slots_tenant .. entry.tenant, id)
   redis.call('SREM', key.slots_agent .. entry.agent, id)
   redis.call('SREM', key.slots_pool .. entry.pool, id)
+  redis.call('ZREM', key.candidates .. entry.pool, id)
+  redis.call('ZREM', key.stopping, id)
 end
 
 local function free_slot(id, entry)
