@@ -12,6 +12,7 @@ from orchestrator.admission.scripts import Library
 from orchestrator.config.settings import Settings
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.instance import AgentSpec
+from orchestrator.domain.priority import Priority, parse_priority
 from orchestrator.domain.retry import RetryBudget
 from orchestrator.engine import rebuild
 from orchestrator.engine.catalogue import Catalogue
@@ -63,9 +64,14 @@ def build(
         fair_unit=settings.fair_unit,
         message_retention=settings.message_retention,
         retries=RetryBudget(settings.retry_budget_ratio, settings.retry_budget_floor),
+        preempt_from=_displacing_class(settings),
     )
     gate.on_empty = functools.partial(rebuild.run_shard, deps)
     return deps
+
+
+def _displacing_class(settings: Settings) -> Priority | None:
+    return None if settings.preempt_from == "nobody" else parse_priority(settings.preempt_from)
 
 
 def close(deps: Deps) -> None:

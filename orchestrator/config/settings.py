@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     aging: float = Field(default=30.0, gt=0)
     #: what fair shares are counted in
     fair_unit: Literal["starts", "slot_seconds", "tokens"] = "slot_seconds"
+    #: instances of this class and of more urgent ones displace others where there is no slot
+    preempt_from: Literal["critical", "high", "normal", "low", "nobody"] = "critical"
     max_payload_bytes: int = Field(default=262_144, gt=0)
     #: operations that an instance may ask for before it has to begin a new history
     max_history: int = Field(default=50_000, gt=0)

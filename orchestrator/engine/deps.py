@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.admission.gate import Gate
 from orchestrator.domain.limits import Limits
+from orchestrator.domain.priority import Priority
 from orchestrator.domain.retry import RetryBudget
 from orchestrator.engine.catalogue import Catalogue
 from orchestrator.engine.open_calls import OpenCalls
@@ -46,3 +47,5 @@ class Deps:
     message_retention: float = 30 * 86_400.0
     #: how often a session may try again
     retries: RetryBudget = field(default_factory=RetryBudget)
+    #: instances of this class and of more urgent ones may displace others; None: nobody may
+    preempt_from: Priority | None = Priority.CRITICAL

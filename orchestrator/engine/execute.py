@@ -137,6 +137,7 @@ def _fail(deps: Deps, run: Run, failed: Failed) -> None:
 _GOES_ON = {
     StopReason.WORKER_STOPPED: Reason.WORKER_STOPPED,
     StopReason.PAUSED: Reason.PAUSED,
+    StopReason.PREEMPTED: Reason.PREEMPTED,
 }
 
 

@@ -108,8 +108,13 @@ class Heart:
         except Exception:
             log.exception("progress.not_written")
 
-    def _stop(self, instance_id: str) -> None:
-        self._host.running.stop(instance_id, StopReason.CANCELLED)
+    def _stop(self, text: str) -> None:
+        """An id, or `id PREEMPTED attempt`."""
+        instance_id, _reason, attempt = [*text.split(" "), "", ""][:3]
+        if attempt:
+            self._host.running.displace(instance_id, int(attempt))
+        else:
+            self._host.running.stop(instance_id, StopReason.CANCELLED)
 
 
 def beat(deps: Deps, host: Host, pool: str, capacity: int) -> float | None:
@@ -119,6 +124,9 @@ def beat(deps: Deps, host: Host, pool: str, capacity: int) -> float | None:
     pulse = deps.gate.heartbeat(host.worker, pool, capacity, held)
     if pulse.more:
         deps.gate.pump()
+    for run, attempt in seen:
+        if run.id in pulse.displaced:
+            host.running.displace(run.id, attempt)
     lock.renew(deps, [run for run, _ in seen])
     if seen:
         # Told to stop or not: what has ended in PostgreSQL has to stop, whatever got lost.
@@ -149,13 +157,18 @@ def _restore(deps: Deps, run: Run) -> None:
         deps.gate.adopt([instance])
 
 
+def _patience(deps: Deps, run: Run) -> float:
+    """Seconds it has to leave by itself; one that is displaced may finish what it is doing."""
+    return deps.stop_grace / 2 if run.reason is StopReason.PREEMPTED else INTERRUPT_AFTER
+
+
 def enforce(deps: Deps, host: Host) -> None:
     """Stop what is past its deadline; press on with what was told to stop and has not."""
     now = time.monotonic()
     for run in host.running.all():
         if now > run.deadline:
             run.stop(StopReason.TIMEOUT)
-        if now > run.stopped_at + INTERRUPT_AFTER:
+        if now > run.stopped_at + _patience(deps, run):
             run.interrupt()
         if now > run.stopped_at + deps.stop_grace and not run.is_abandoned:
             run.is_abandoned = True

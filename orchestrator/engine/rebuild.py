@@ -75,6 +75,7 @@ def configure(deps: Deps) -> None:
         victim=deps.deadlock_victim,
         aging=deps.aging,
         fair_unit=deps.fair_unit,
+        preempt_from=deps.preempt_from,
     )
     deps.gate.declare([Resource(UNDECLARED)])
 

@@ -32,6 +32,8 @@ class StopReason(StrEnum):
     WORKER_STOPPED = "WORKER_STOPPED"
     #: it is paused, or was asked to let others go first
     PAUSED = "PAUSED"
+    #: something more urgent needs its slot; it goes on later
+    PREEMPTED = "PREEMPTED"
 
 
 class Stop(BaseException):
@@ -256,3 +258,9 @@ class Running:
         for run in self.all():
             if run.id == instance_id:
                 run.stop(reason)
+
+    def displace(self, instance_id: str, attempt: int) -> None:
+        """Ask this attempt to give way, unless it has given its slot back to wait."""
+        for run in self.all():
+            if run.id == instance_id and run.attempt == attempt and not run.is_parked:
+                run.stop(StopReason.PREEMPTED)

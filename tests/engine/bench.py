@@ -21,6 +21,7 @@ from orchestrator.admission.replies import Glance
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.domain.instance import AgentSpec, Instance, Parent, SpawnRequest
 from orchestrator.domain.limits import Limits
+from orchestrator.domain.priority import Priority
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, execute
 from orchestrator.engine.heartbeat import beat, enforce
@@ -69,10 +70,20 @@ class Bench:
         """Make a function an agent that every argument may be given to."""
         self.registry.add(RegisteredAgent(AgentSpec(name, takes_any=True, **spec), function))
 
-    def limit(self, victim: str = "closer", **limits: int) -> None:
+    def limit(
+        self,
+        victim: str = "closer",
+        preempt_from: Priority | None = Priority.CRITICAL,
+        **limits: int,
+    ) -> None:
         """Set limits; all others are wide."""
         self.deps.gate.configure(
-            replace(WIDE, **limits), lease=LEASE, dispatch=DISPATCH, outbox=False, victim=victim
+            replace(WIDE, **limits),
+            lease=LEASE,
+            dispatch=DISPATCH,
+            outbox=False,
+            victim=victim,
+            preempt_from=preempt_from,
         )
 
     def limit_history(self, operations: int) -> None:
