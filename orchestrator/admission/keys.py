@@ -30,7 +30,7 @@ KEYS: dict[str, str] = {
     # hash <id>: one instance: place, attempt, session, tenant, pool, agent, priority, thread,
     # stop, paused, cost, expires, preemptible; once parked: line, class (after aging), sequence,
     # since; once handed out: held_since, charge, spent (what its calls report); not_before of one
-    # that is held; the attempt that was `woken` before it slept, or `displaced` by a more urgent one
+    # that is held; the attempt that was `woken` before it slept, or is `displaced` by another
     "instance": ":instance:",
     # zset id -> expiry: the slots. A slot is held exactly as long as its lease is here.
     "leases": ":leases",
