@@ -52,7 +52,12 @@ class RunMail:
             tenant=instance.tenant,
             name=name,
             correlation=correlation,
-            identity=(instance.id, instance.history, operation.position),
+            # Also of one that does again what an ended one has done.
+            identity=(
+                instance.retry_of or instance.id,
+                instance.history,
+                operation.position,
+            ),
             by_content=True,
         )
         recording = _recording(self._run, operation, others)

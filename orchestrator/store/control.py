@@ -45,6 +45,17 @@ class Inheritance:
     without: tuple[str, ...] = ()
 
 
+#: What an instance takes over from the one whose work it does again.
+INHERITED = (
+    "inherit_history",
+    "inherit_journal",
+    "inherit_checkpoint",
+    "inherit_deliveries",
+    "end_deliveries",
+    "inherit_subscriptions",
+)
+
+
 class ControlRows:
     """The statements of `sql/control.sql`."""
 
@@ -146,7 +157,7 @@ class ControlRows:
         with self._database.transaction() as connection, tenant_guard(new):
             made = connection.execute(statement("record_root"), record_values(new)).fetchone()
             if made is not None:
-                for name in ("inherit_history", "inherit_journal", "inherit_checkpoint"):
+                for name in INHERITED:
                     connection.execute(statement(name), values)
             return made is not None
 

@@ -16,9 +16,10 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.lifecycle import State
 from orchestrator.engine import reconcile
+from orchestrator.engine.retry import retry
 from orchestrator.engine.running import Stop, StopReason
 from tests.engine.bench import Bench
-from tests.engine.talk import SOON, TIME_IS_UP, done, listener, until_it_waits
+from tests.engine.talk import NEVER, SOON, TIME_IS_UP, done, listener, until_it_waits
 
 
 class TestReceiving:
@@ -216,6 +217,45 @@ class TestRunningAgain:
         one = bench.spawn("say", session="s")
         assert done(bench, one, to) == [1, [1]]
         assert next(losses) == 3
+        assert len(service.messages(to)) == 1
+
+
+class TestDeadInstances:
+    def test_one_that_is_run_again_takes_its_messages_over(
+        self, bench: Bench, service: Orchestrator
+    ) -> None:
+        """Received behind its last good step, not received at all, and yet to be published."""
+        to = listener(bench, 1)
+        tries = itertools.count(1)
+
+        def flaky() -> None:
+            if next(tries) == 1:
+                raise ConnectionError("once")
+
+        def work(ctx: Context) -> list[Any]:
+            ctx.subscribe("news")
+            found = [ctx.receive().body]
+            try:
+                ctx.step("flaky", flaky)
+            except StepFailed as error:
+                ctx.receive()
+                ctx.send(to, "the same")
+                raise RuntimeError("it followed") from error
+            found.append(ctx.receive().body)
+            ctx.send(to, "the same")
+            return [*found, ctx.receive().body, ctx.receive(topic="news").body]
+
+        bench.agent("work", work, retry=NEVER)
+        dead = bench.spawn("work", session="s")
+        for body in "abc":
+            service.send(dead, body)
+        bench.work_until(lambda: bench.row(dead).state is State.FAILED, "it has failed")
+        again = retry(bench.deps, dead)
+        until_it_waits(bench, again)
+        assert service.publish("s", "news", "d").recipients == 1
+        assert done(bench, again, to) == [["a", "b", "c", "d"], ["the same"]]
+        states = [found.state for found in service.messages(dead) if found.recipient == dead]
+        assert states == ["delivered", "delivered", "dead"]
         assert len(service.messages(to)) == 1
 
 

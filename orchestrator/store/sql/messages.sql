@@ -75,3 +75,24 @@ DELETE FROM subscriptions WHERE (session, topic, instance_id) IN (
     WHERE instances.ended_at < clock_timestamp() - %(keep)s * interval '1 second'
     LIMIT %(limit)s
 );
+
+-- name: inherit_deliveries
+-- For an instance that takes over from an ended one: what that had not received, or only in the
+-- part that is done again.
+INSERT INTO deliveries (sequence, recipient, box, name, redeliveries)
+SELECT sequence, %(id)s::uuid, box, name,
+       redeliveries + (deliveries.state = 'delivered')::integer
+FROM deliveries JOIN instances old ON old.id = deliveries.recipient
+WHERE recipient = %(old)s
+  AND (deliveries.state = 'pending'
+    OR (deliveries.state = 'delivered' AND deliveries.history = old.history
+        AND deliveries.position >= %(position)s));
+
+-- name: end_deliveries
+UPDATE deliveries SET state = 'dead' WHERE recipient = %(old)s AND state = 'pending';
+
+-- name: inherit_subscriptions
+INSERT INTO subscriptions (session, topic, instance_id)
+SELECT subscriptions.session, topic, %(id)s::uuid
+FROM subscriptions JOIN instances old USING (session)
+WHERE old.id = %(old)s AND instance_id = old.id;
