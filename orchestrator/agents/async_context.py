@@ -18,6 +18,7 @@ from orchestrator.agents.lock import Lock
 from orchestrator.agents.state import AgentState
 from orchestrator.domain.instance import SpawnRequest
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.engine.fault_points import reached
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,6 +63,7 @@ class AsyncContext(AsyncMessaging):
         """See `Context.step`; the function may be an `async def`."""
         tried = await self._do(self._context.open_step, name)
         while not tried.is_done:
+            reached("step.before")
             try:
                 with inside_step(name):
                     value = function(*args, **kwargs)

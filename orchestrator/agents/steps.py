@@ -17,6 +17,7 @@ from orchestrator.domain.failure import describe
 from orchestrator.domain.names import check_label
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.domain.waits import WaitKind
+from orchestrator.engine.fault_points import reached
 from orchestrator.engine.running import Continued
 
 #: Seconds for which a pause does not leave the function: coming back would take as long.
@@ -46,6 +47,7 @@ class Steps(Operations):
         with self._lock:
             tried = self.open_step(name)
             while not tried.is_done:
+                reached("step.before")
                 try:
                     with inside_step(name):
                         value = function(*args, **kwargs)
@@ -120,7 +122,9 @@ class Steps(Operations):
         """Record what a step brought; answers it as a later run will read it."""
         with self._lock:
             text = self._encode(value, f"the result of step {place.name}")
+            reached("step.acted")
             self._history.write(place.entry(text=text))
+            reached("step.recorded")
             return decoded(text)
 
     def fail_step(self, place: Place, error: Exception) -> StepFailed:

@@ -27,8 +27,8 @@ class Entry:
     text: str | None = None
 
     @classmethod
-    def of_child(cls, position: int, agent: str, child: str, args: dict[str, Any]) -> Entry:
-        """What the row of a child says of its spawn."""
+    def of_child(cls, position: int, agent: str, child: str, args: dict[str, Any] | None) -> Entry:
+        """What the row of a child says of its spawn; without `args` if it has others by now."""
         return cls(position, SPAWN, agent, {"id": child, "args": args})
 
     @property

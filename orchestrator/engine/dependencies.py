@@ -15,6 +15,7 @@ from orchestrator.domain.instance import Instance, NewInstance, SpawnRequest
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.waits import Dependencies
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.fault_points import reached
 
 #: How many ids a message names.
 MOST_NAMED = 5
@@ -52,6 +53,7 @@ def hold(deps: Deps, news: Sequence[NewInstance]) -> None:
     """Have the gate hold recorded spawns; those that need nobody any more go in line."""
     targets = {new.id: new.depends_on.ids for new in news if new.depends_on}
     deps.gate.hold_many([(new, targets[new.id], len(targets[new.id])) for new in news])
+    reached("hold.edges")
     # Who ended before the gate knew that somebody waits for it has to be told of.
     distinct = sorted({one for ids in targets.values() for one in ids})
     standings = deps.store.standings(distinct)

@@ -16,6 +16,7 @@ from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.engine import dependencies, progress
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.fault_points import reached
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Continued, Left, Run, Running, StopReason, Suspended
 from orchestrator.engine.suspend import begin_anew, suspend
@@ -87,10 +88,12 @@ class Host:
 
 def execute(deps: Deps, host: Host, instance_id: str, attempt: int) -> None:
     """Do all that a message `(instance_id, attempt)` asks for."""
+    reached("begin.before" if attempt == 1 else "resume.before")
     instance = insist(lambda: deps.store.begin(instance_id, attempt, host.worker))
     if instance is None:
         _turn_away(deps, instance_id, attempt)
         return
+    reached("begin.row" if attempt == 1 else "resume.row")
     run = Run(instance)
     with host.running.entered(run):
         outcome = _held_back(deps, instance) or host.runtime.run(host, run)
@@ -229,27 +232,34 @@ def _may_retry(instance: Instance, failed: Failed) -> bool:
 
 
 def _settle(deps: Deps, run: Run, ending: Ending) -> None:
+    reached("settle.before")
     below = insist(lambda: deps.store.settle(run.id, run.attempt, ending))
     if below is None:
         _release(deps, run)
         return
+    reached("settle.row")
     if below:
         insist(lambda: deps.gate.cancel(below))
+    reached("release.before")
     insist(lambda: deps.gate.release(run.id, run.attempt))
+    reached("release.done")
 
 
 def _hand_back(deps: Deps, run: Run, reason: Reason, delay: float = 0.0, **failure: Any) -> bool:
     """The attempt ends, the instance goes on. False: its session may not try again."""
+    reached("retry.before")
     try:
         below = insist(
             lambda: deps.store.hand_back(run.id, run.attempt, reason, delay=delay, **failure)
         )
     except RetriesUsedUp:
         return False
+    reached("retry.row")
     if below:
         insist(lambda: deps.gate.cancel(below))
     if below is not None or _is_in_line(deps, run):
         insist(lambda: deps.gate.requeue(run.instance, run.attempt, delay))
+        reached("retry.requeued")
     else:
         _release(deps, run)
     return True

@@ -10,13 +10,16 @@ from collections.abc import Sequence
 
 from orchestrator.domain.journal import Entry
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.fault_points import reached
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Run, Stop, StopReason
 
 
 def load(deps: Deps, run: Run) -> list[Entry]:
     """What earlier attempts have recorded."""
-    return insist(lambda: deps.store.journal.load(run.id))
+    entries = insist(lambda: deps.store.journal.load(run.id))
+    reached("resume.loaded")
+    return entries
 
 
 def write(deps: Deps, run: Run, entries: Sequence[Entry]) -> None:

@@ -21,6 +21,7 @@ from orchestrator.domain.verdict import Decision, Refusal, Verdict
 from orchestrator.engine import dependencies
 from orchestrator.engine.budgets import fix_deadline
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.fault_points import reached
 from orchestrator.engine.prepare import prepare
 from orchestrator.store import store
 from orchestrator.telemetry.logging import get_logger
@@ -34,9 +35,12 @@ def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> st
     verdict = deps.gate.check_in(new, request.on_limit, held=new.depends_on is not None)
     if verdict.decision is Decision.REFUSED:
         return _earlier_or_refuse(deps, new, verdict)
+    reached("spawn.checked_in")
     if not _record(deps, new, lambda: deps.store.record(new)):
         return _stands_for(new, deps.store.find_earlier(new))
+    reached("spawn.recorded")
     _follow(deps, [new])
+    reached("spawn.followed")
     return new.id
 
 
@@ -49,6 +53,7 @@ def spawn_many(
     news = _prepared(deps, requests, parents or [None] * len(requests))
     held = [new.id for new in news if new.depends_on]
     verdicts = deps.gate.check_in_many(news, [request.on_limit for request in requests], held)
+    reached("spawn.checked_in")
     ids: dict[str, str] = {}
     try:
         for new, verdict in zip(news, verdicts, strict=True):
@@ -59,8 +64,10 @@ def spawn_many(
     except BaseException:
         _give_back(deps, news)
         raise
+    reached("spawn.recorded")
     _give_back(deps, [new for new in news if ids[new.id] != new.id])
     _follow(deps, [new for new in news if ids[new.id] == new.id])
+    reached("spawn.followed")
     return [ids[new.id] for new in news]
 
 
@@ -170,7 +177,8 @@ def _stands_for(new: NewInstance, earlier: Instance | None) -> str:
 def _same(new: NewInstance, earlier: Instance) -> Instance:
     """The earlier instance, if it is what is asked for again."""
     args = json.loads(new.args)
-    if earlier.agent == new.agent and earlier.args == args:
+    # One that began anew has other arguments by now than it was spawned with.
+    if earlier.agent == new.agent and (earlier.history or earlier.args == args):
         return earlier
     if new.parent is not None and new.idempotency_key is None:
         expected, found = _call(earlier.agent, earlier.args), _call(new.agent, args)

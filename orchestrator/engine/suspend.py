@@ -14,6 +14,7 @@ from orchestrator.domain.lifecycle import Reason
 from orchestrator.domain.waits import KeptLock, WaitKind
 from orchestrator.engine.adopt import adopt
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.fault_points import reached
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Continued, Run, Suspended
 from orchestrator.telemetry.logging import get_logger
@@ -32,6 +33,7 @@ _REASONS = {
 
 def suspend(deps: Deps, run: Run, left: Suspended) -> None:
     """Write what an attempt waits for, and give its slot back."""
+    reached("wait.left")
     locks = tuple(KeptLock(lock.name, lock.claim, lock.token) for lock in run.locks)
     wait = replace(left.wait, locks=locks)
     done = insist(
@@ -43,6 +45,7 @@ def suspend(deps: Deps, run: Run, left: Suspended) -> None:
         # Ended by somebody else, or begun again elsewhere; the slot may be this attempt's still.
         insist(lambda: deps.gate.release(run.id, run.attempt, ended=False))
         return
+    reached("suspend.row")
     wake_in = None
     if wait.until is not None:
         wake_in = max(0.0, (wait.until - run.now(deps.store.clock)).total_seconds())
@@ -52,6 +55,7 @@ def suspend(deps: Deps, run: Run, left: Suspended) -> None:
         )
     ):
         _tell_again(deps, run)
+    reached("suspend.gate")
 
 
 def _tell_again(deps: Deps, run: Run) -> None:
@@ -67,6 +71,8 @@ def begin_anew(deps: Deps, run: Run, left: Continued) -> None:
     if below is None:
         insist(lambda: deps.gate.release(run.id, run.attempt, ended=False))
         return
+    reached("continue.row")
     if below:
         insist(lambda: deps.gate.cancel(below))
     insist(lambda: deps.gate.requeue(run.instance, run.attempt, 0.0))
+    reached("continue.requeued")

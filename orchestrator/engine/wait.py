@@ -26,6 +26,7 @@ from orchestrator.domain.lifecycle import Reason
 from orchestrator.domain.waits import WaitNode, chain_of
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host
+from orchestrator.engine.fault_points import reached
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Run, Stop, StopReason
 from orchestrator.telemetry.logging import get_logger
@@ -60,6 +61,7 @@ def begin(
     """
     run.check()
     reply = insist(lambda: deps.gate.begin_wait(run.instance, run.attempt, claim, targets, needs))
+    reached("wait.begun")
     if reply.cycle:
         note_deadlock(deps, run, reply.cycle)
     return reply.cycle

@@ -5,8 +5,8 @@ SELECT position, kind, name, value, error FROM steps
 WHERE instance_id = %(id)s ORDER BY position;
 
 -- name: journal_children
--- Children are the record of their spawns.
-SELECT id, position, agent, args FROM instances
+-- Children are the record of their spawns. One that began anew has other arguments by now.
+SELECT id, position, agent, CASE WHEN history = 0 THEN args END AS args FROM instances
 WHERE parent_id = %(id)s AND NOT superseded ORDER BY position;
 
 -- name: write_steps
