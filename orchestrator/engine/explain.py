@@ -10,14 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from orchestrator.admission.explaining import (
-    FullScope,
-    Line,
-    Pace,
-    Situation,
-    Target,
-    Waits,
-)
+from orchestrator.admission.explaining import FullScope, Line, Pace, Situation
 from orchestrator.domain.errors import InstanceNotFound
 from orchestrator.domain.explanation import Constraint, Explanation
 from orchestrator.domain.forecast import ahead_of
@@ -25,6 +18,7 @@ from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.scope import Scope
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.explain_wait import held, waiting
 
 
 def explain(deps: Deps, instance_id: str) -> Explanation:
@@ -39,8 +33,8 @@ def explain(deps: Deps, instance_id: str) -> Explanation:
         return _plain(row, f"It runs, as attempt {row.attempt}, on {row.worker}.")
     if row.paused_at is not None:
         return _paused(row)
-    if row.state is State.WAITING:
-        return _waiting(deps, row, found)
+    if row.state is State.WAITING and not (found and found.place in _OF_PLACE):
+        return waiting(deps, row, found)
     if found is None:
         return _plain(
             row, "It is recorded, but the gate does not know it yet; within a minute it will."
@@ -95,47 +89,6 @@ def _with_pauses(deps: Deps, row: Instance, found: Explanation) -> Explanation:
             )
             return replace(found, summary=summary)
     return found
-
-
-# --- waiting for others ---------------------------------------------------------------------
-
-
-def _waiting(deps: Deps, row: Instance, found: Situation | None) -> Explanation:
-    waits = found.waits if found else None
-    if waits is None:
-        summary, constraints = _children(deps, row)
-    else:
-        constraints = tuple(_target(one) for one in waits.targets)
-        summary = _wait_summary(waits)
-    return Explanation(row.id, row.agent, row.state, row.reason, summary, constraints)
-
-
-def _wait_summary(waits: Waits) -> str:
-    first = waits.targets[0]
-    if first.is_lock:
-        who = f"which {first.holder} holds" if first.holder else "which nobody holds any more"
-        return f"It waits for the lock {first.name}, {who}, and holds no slot meanwhile."
-    if waits.count == 1:
-        return f"It waits for instance {first.name} to end, and holds no slot meanwhile."
-    left = f"{waits.needs} of {waits.count} instances"
-    return f"It waits for {left} to end, and holds no slot meanwhile."
-
-
-def _target(one: Target) -> Constraint:
-    if one.is_lock:
-        return Constraint("lock", one.name, holders=(one.holder,) if one.holder else ())
-    return Constraint("instance", one.name, holders=(one.name,))
-
-
-def _children(deps: Deps, row: Instance) -> tuple[str, tuple[Constraint, ...]]:
-    """What PostgreSQL knows of a wait that the gate has forgotten: children that go on."""
-    live = [
-        one.id
-        for one in deps.store.subtree(row.id)
-        if one.parent_id == row.id and not one.state.is_terminal
-    ]
-    summary = f"It waits; {len(live)} of its children have not ended."
-    return summary, tuple(Constraint("instance", one, holders=(one,)) for one in live[:10])
 
 
 # --- in the gate ----------------------------------------------------------------------------
@@ -198,6 +151,7 @@ _OF_PLACE = {
     "delayed": _delayed,
     "dispatched": _dispatched,
     "admitted": _dispatched,
+    "held": held,
 }
 
 

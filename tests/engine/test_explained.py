@@ -9,12 +9,15 @@ import pytest
 from orchestrator.domain.errors import InstanceNotFound, SpawnRefused
 from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.ids import new_id
-from orchestrator.domain.lifecycle import State
+from orchestrator.domain.lifecycle import Reason, State
+from orchestrator.domain.waits import Wait, WaitKind
 from orchestrator.engine import limits
 from orchestrator.engine.explain import explain
 from orchestrator.store.store import Ending
 from tests.engine.bench import Bench
 from tests.support.make import parent_of
+
+SOON = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def kinds(found: Explanation) -> list[tuple[str, str]]:
@@ -196,3 +199,40 @@ def test_waiting_for_a_lock_names_its_holder(bench: Bench) -> None:
         ("lock", "repo:main", (holder.id,))
     ]
     assert f"the lock repo:main, which {holder.id} holds" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [
+        (Wait(WaitKind.TIMER, 0, until=SOON), "It sleeps until 2100-01-01 00:00:00 UTC"),
+        (Wait(WaitKind.SIGNAL, 0, name="approval"), "It waits for the signal approval"),
+        (Wait(WaitKind.MESSAGE, 0, name="bids", until=SOON), "about bids, until 2100-01-01"),
+        (Wait(WaitKind.LOCK, 0, name="repo"), "It waits for the lock repo"),
+    ],
+)
+def test_one_that_is_asleep_says_for_what(bench: Bench, wait: Wait, words: str) -> None:
+    one = bench.begin(bench.spawn("echo")).id
+    bench.deps.store.journal.suspend(one, 1, Reason.WAITING_FOR_TIME, wait, ())
+    bench.deps.gate.suspend(one, 1)
+    found = explain(bench.deps, one)
+    assert words in found.summary
+    assert kinds(found) == ([("delay", "")] if wait.until else [])
+
+
+def test_one_that_was_woken_is_in_line(bench: Bench) -> None:
+    one = bench.begin(bench.spawn("echo")).id
+    wait = Wait(WaitKind.MESSAGE, 0)
+    bench.deps.store.journal.suspend(one, 1, Reason.WAITING_FOR_MESSAGE, wait, ())
+    bench.deps.gate.suspend(one, 1)
+    limits.set_limit(bench.deps, "pool", 0)
+    bench.deps.gate.wake([one])
+    found = explain(bench.deps, one)
+    assert (found.position, kinds(found)) == (1, [("pool", "default")])
+
+
+def test_one_that_starts_after_others_names_them(bench: Bench) -> None:
+    first = bench.spawn()
+    second = bench.spawn(after=[first])
+    found = explain(bench.deps, second)
+    assert kinds(found) == [("instance", first)]
+    assert "once 1 more" in found.summary

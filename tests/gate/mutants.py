@@ -73,7 +73,7 @@ def _check_waits(gate: TracedGate, how: settings) -> None:
 
 CHECKS |= dict.fromkeys(
     [
-        *("suspend", "wake", "tell_ended", "hold", "adopt"),
+        *("suspend", "wake", "tell_ended", "hold", "adopt", "release"),
         *("lib/rouse", "lib/ends", "lib/sleep", "lib/timers"),
     ],
     _check_waits,
