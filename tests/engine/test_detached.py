@@ -166,3 +166,15 @@ class TestReports:
         report = Orchestrator(bench.deps).cancel(one, wait=20.0)
         assert outcomes(report) == ["ended"]
         assert bench.places(one) == [""]
+
+    def test_an_agent_reads_the_same_report_in_every_run(self, bench: Bench) -> None:
+        def parent(ctx: Context) -> Any:
+            child = ctx.spawn("add", {"a": 1}, pool="gpu")
+            report = child.cancel()
+            ctx.wait(ctx.spawn("add", {"a": 1}))
+            return [*map(str, (node.outcome for node in report.nodes)), len(report.cancelled)]
+
+        bench.agent("parent", parent)
+        one = bench.spawn("parent")
+        bench.work_until(lambda: bench.row(one).state.is_terminal, "it has ended")
+        assert bench.row(one).result == ["ended", 1]

@@ -239,3 +239,40 @@ class TestInstances:
         changed = [verb(bench.deps, f"instance:{one}").changed for verb in verbs]
         assert changed == [True, False, True, False]
         assert kinds(bench, one) == ["state", "paused", "resumed"]
+
+    def test_one_that_waits_stays_aside_when_its_wait_is_over(self, bench: Bench) -> None:
+        def parent(ctx: Context) -> Any:
+            return ctx.wait(ctx.spawn("add", {"a": 1}, pool="gpu"))
+
+        bench.agent("parent", parent)
+        one = bench.spawn("parent")
+        bench.work_until(lambda: bench.glance(one).place == "suspended", "it waits")
+        self.pause(bench, one)
+        [child] = [row.id for row in bench.deps.store.subtree(one) if row.id != one]
+        bench.offer(1, pool="gpu", worker="gpu")
+        bench.execute(*bench.take_messages("gpu")[0])
+        assert bench.row(child).state is State.COMPLETED
+        assert bench.places(one) == ["paused"]
+        assert bench.row(one).state is State.WAITING
+        reconcile.run_once(bench.deps)
+        assert bench.places(one) == ["paused"]
+        self.resume(bench, one)
+        bench.work_until(lambda: bench.row(one).state.is_terminal, "it has ended")
+        assert bench.row(one).result == 2
+
+    def test_one_that_waits_does_so_after_redis_was_emptied(self, bench: Bench) -> None:
+        def parent(ctx: Context) -> Any:
+            return ctx.wait(ctx.spawn("add", {"a": 1}, pool="gpu"))
+
+        bench.agent("parent", parent)
+        one = bench.spawn("parent")
+        bench.work_until(lambda: bench.glance(one).place == "suspended", "it waits")
+        self.pause(bench, one)
+        bench.deps.gate.redis.flushall()
+        bench.offer(1, pool="gpu", worker="gpu")
+        bench.offer()
+        bench.execute(*bench.take_messages("gpu")[0])
+        assert bench.places(one) == ["paused"]
+        self.resume(bench, one)
+        bench.work_until(lambda: bench.row(one).state.is_terminal, "it has ended")
+        assert bench.row(one).result == 2
