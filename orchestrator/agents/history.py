@@ -57,6 +57,11 @@ class History:
         self._raised: list[tuple[BaseException, Rewind]] = []
         self._first_seen: dict[str, int] = {}
 
+    @property
+    def position(self) -> int:
+        """That of the next operation."""
+        return self._next
+
     def next(self, kind: str, name: str = "") -> Place:
         """The next operation. Raises `NonDeterministicAgent` where another one is recorded."""
         step = _STEP.get()

@@ -121,8 +121,10 @@ class Waiting(Operations, Desk):
             place = self._next("cancel", instance_id)
             if place.recorded is not None:
                 return CancelReport.from_dict(place.recorded.value)
+            # What the agent decided it by has to be on record before it is done.
+            self._history.write()
             report = self._backend.cancel(instance_id)
-            self._history.later(place.entry(report.to_dict()))
+            self._history.write(place.entry(report.to_dict()))
             return report
 
     # --- how --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.domain.lifecycle import Reason
-from orchestrator.domain.waits import KeptLock, WaitKind
+from orchestrator.domain.waits import KeptLock, Wait, WaitKind
 from orchestrator.engine.adopt import adopt
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.fault_points import reached
@@ -31,15 +31,18 @@ _REASONS = {
 }
 
 
+def reason_of(wait: Wait) -> Reason:
+    """Why one that waits for this is where it is."""
+    return _REASONS[wait.kind]
+
+
 def suspend(deps: Deps, run: Run, left: Suspended) -> None:
     """Write what an attempt waits for, and give its slot back."""
     reached("wait.left")
     locks = tuple(KeptLock(lock.name, lock.claim, lock.token) for lock in run.locks)
     wait = replace(left.wait, locks=locks)
     done = insist(
-        lambda: deps.store.journal.suspend(
-            run.id, run.attempt, _REASONS[wait.kind], wait, left.entries
-        )
+        lambda: deps.store.journal.suspend(run.id, run.attempt, reason_of(wait), wait, left.entries)
     )
     if done is None:
         # Ended by somebody else, or begun again elsewhere; the slot may be this attempt's still.

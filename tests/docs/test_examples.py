@@ -92,9 +92,10 @@ def look_like_a_clone(folder: Path) -> None:
     programs_folder = folder / ".venv" / "bin"
     programs_folder.mkdir(parents=True)
     (programs_folder / "activate").write_text('PATH="$PWD/.venv/bin:$PATH"\n')
-    command = programs_folder / "orchestrator"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m orchestrator.cli "$@"\n')
-    command.chmod(0o755)
+    for name, words in (("orchestrator", "-m orchestrator.cli"), ("python", "")):
+        command = programs_folder / name
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+        command.chmod(0o755)
 
 
 def write_files(found: list[Block], folder: Path) -> list[str]:
