@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from orchestrator.agents.async_messaging import AsyncMessaging
 from orchestrator.agents.call import Call
@@ -19,16 +20,49 @@ from orchestrator.agents.state import AgentState
 from orchestrator.domain.instance import SpawnRequest
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.engine.fault_points import reached
+from orchestrator.engine.running import Left
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Turns(Protocol):
+    """Where the operations of an `async def` agent are carried out."""
+
+    async def take(self, operation: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Carry out an operation, which may block, after those that were asked for before."""
+
+    def busy(self) -> AbstractContextManager[None]:
+        """While inside, the agent is not left because another of its tasks has to wait."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the agent is being left, to go on later."""
+
+
+class Threads:
+    """The simplest `Turns`: the first operation that has to wait leaves the agent."""
+
+    is_left = False
+
+    async def take(self, operation: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """See `Turns`."""
+        try:
+            return await asyncio.to_thread(operation, *args, **kwargs)
+        except Left:
+            self.is_left = True
+            raise
+
+    def busy(self) -> AbstractContextManager[None]:
+        """See `Turns`."""
+        return nullcontext()
+
+
 class AsyncContext(AsyncMessaging):
     """See `Context`; what takes time is awaited."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, turns: Turns | None = None) -> None:
+        self._context, self._turns = context, turns or Threads()
         self.log = context.log
         self.id, self.agent = context.id, context.agent
         self.session, self.tenant, self.depth = context.session, context.tenant, context.depth
@@ -37,6 +71,11 @@ class AsyncContext(AsyncMessaging):
     def attempt(self) -> int:
         """The number of this attempt."""
         return self._context.attempt
+
+    @property
+    def failures(self) -> int:
+        """How many attempts have failed before this one."""
+        return self._context.failures
 
     @property
     def state(self) -> AgentState:
@@ -65,15 +104,21 @@ class AsyncContext(AsyncMessaging):
         while not tried.is_done:
             reached("step.before")
             try:
-                with inside_step(name):
-                    value = function(*args, **kwargs)
-                    if inspect.isawaitable(value):
-                        value = await value
-            except Exception as error:
-                await self._do(tried.fail, error, retry)
-            else:
-                await self._do(tried.keep, value)
+                with self._turns.busy():
+                    await self._do(tried.keep, await self._try(name, function, args, kwargs))
+            except _StepRaised as raised:
+                await self._do(tried.fail, raised.error, retry)
         return tried.result()
+
+    async def _try(
+        self, name: str, function: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]
+    ) -> Any:
+        try:
+            with inside_step(name):
+                value = function(*args, **kwargs)
+                return await value if inspect.isawaitable(value) else value
+        except Exception as error:
+            raise _StepRaised(error) from None
 
     async def spawn(
         self, agent: str, args: Mapping[str, Any] | None = None, **options: Any
@@ -85,9 +130,13 @@ class AsyncContext(AsyncMessaging):
         """See `Context.spawn_many`."""
         return await self._do(self._context.spawn_many, requests)
 
-    def call(self, resource: str, **options: Any) -> Call:
+    @asynccontextmanager
+    async def call(self, resource: str, **options: Any) -> AsyncIterator[Call]:
         """See `Context.call`; used as `async with ctx.call(...) as call:`."""
-        return self._context.call(resource, **options)
+        asked = await self._do(self._context.call, resource, **options)
+        with self._turns.busy():
+            async with asked as call:
+                yield call
 
     async def wait(
         self,
@@ -135,10 +184,26 @@ class AsyncContext(AsyncMessaging):
         """See `Context.handle`."""
         return self._context.handle(instance_id)
 
-    def lock(self, name: str) -> Lock:
+    @asynccontextmanager
+    async def lock(self, name: str) -> AsyncIterator[Lock]:
         """See `Context.lock`; here it is `async with`."""
-        return self._context.lock(name)
+        lock = self._context.lock(name)
+        await self._do(lock.__enter__)
+        try:
+            yield lock
+        finally:
+            # An instance that is left in the middle to go on later keeps what it holds.
+            if not self._turns.is_left:
+                await self._do(lock.__exit__)
 
     async def _do(self, operation: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """An operation, which may wait for a server, without holding up the loop."""
-        return await asyncio.to_thread(operation, *args, **kwargs)
+        return await self._turns.take(operation, *args, **kwargs)
+
+
+class _StepRaised(Exception):
+    """What the function of a step raised, on its way past what the operation itself raises."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error

@@ -54,7 +54,7 @@ class AsyncMessaging:
     @property
     def shared(self) -> AsyncShared:
         """See `Context.shared`; here every call is awaited."""
-        return AsyncShared(self._context.shared)
+        return AsyncShared(self._context.shared, self._do)
 
     async def _do(self, operation: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         raise NotImplementedError

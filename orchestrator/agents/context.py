@@ -80,6 +80,11 @@ class Context(Steps, TellsProgress, Messaging, Sharing):
         """The number of this attempt; it grows with each dispatch, also after a wait."""
         return self._backend.instance.attempt
 
+    @property
+    def failures(self) -> int:
+        """How many attempts have failed before this one; a wait or a crash is no failure."""
+        return self._backend.instance.failures
+
     def check(self) -> None:
         """Leave here if this attempt has to stop; call it now and then in long work."""
         self._backend.check()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from orchestrator.domain.errors import InvalidRequest
 from orchestrator.engine.running import HeldLock, Left
@@ -20,7 +19,7 @@ class LockDesk(Protocol):
 
 
 class Lock:
-    """One holder at a time among all agents of a tenant; `with` or `async with` it.
+    """One holder at a time among all agents of a tenant (`with`).
 
     It is not reentrant: an instance that holds it and asks for it again waits for itself, which
     is a deadlock.
@@ -57,9 +56,3 @@ class Lock:
         # An instance that is left in the middle to go on later keeps what it holds.
         if held is not None and not (kind is not None and issubclass(kind, Left)):
             self._desk.give_lock_back(held)
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.__enter__)
-
-    async def __aexit__(self, *error: Any) -> None:
-        await asyncio.to_thread(self.__exit__, *error)

@@ -16,12 +16,28 @@ from orchestrator.domain.retry import RetryPolicy
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+#: Bytes; with less, Python and this package do not start.
+LEAST_MEMORY = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """How the process of an isolated agent is bounded."""
+
+    #: bytes of address space; None: no bound of its own
+    memory_limit: int | None = None
+    #: seconds between being told to stop and being killed
+    grace: float = 5.0
+
+
 @dataclass(frozen=True)
 class RegisteredAgent:
     """An agent whose code is loaded here."""
 
     spec: AgentSpec
     function: Callable[..., Any]
+    #: it runs in a process of its own
+    isolation: Isolation | None = None
 
     @property
     def is_async(self) -> bool:
@@ -90,18 +106,29 @@ def agent(
     timeout: float | None = None,
     pool: str = "default",
     resources: tuple[str | Resource, ...] = (),
+    isolate: bool = False,
+    memory_limit: int | None = None,
 ) -> Callable[[Function], Function]:
     """Register a function as the agent `name`; the function itself stays as it is.
 
     The function takes a `Context` (an `AsyncContext` if it is an `async def`) and then its
     arguments, which are JSON values; so is what it returns. `timeout` is the seconds an attempt
     may take, `pool` the workers that run it, `retry` what follows a failed attempt, `resources`
-    what it calls: instances wait in line while one of them is stopped by its breaker.
+    what it calls: instances wait in line while one of them is stopped by its breaker. With
+    `isolate` each attempt has a process of its own, which can be killed and may map no more than
+    `memory_limit` bytes; the module it is in has to be importable there.
     """
     checked("@agent", name, pool, timeout)
+    isolation = Isolation(memory_limit) if isolate else None
+    _check_isolation(name, isolation, memory_limit)
 
     def register(function: Function) -> Function:
         parameters, required, takes_any = _parameters(name, function)
+        if isolation is not None and inspect.iscoroutinefunction(function):
+            raise ConfigurationError(
+                f"@agent({name!r}, isolate=True): an `async def` shares its process by design; "
+                "isolate a `def`."
+            )
         spec = AgentSpec(
             name=name,
             pool=pool,
@@ -112,11 +139,19 @@ def agent(
             required=required,
             takes_any=takes_any,
         )
-        REGISTRY.add(RegisteredAgent(spec, function))
+        REGISTRY.add(RegisteredAgent(spec, function, isolation))
         REGISTRY.declare(one for one in resources if isinstance(one, Resource))
         return function
 
     return register
+
+
+def _check_isolation(name: str, isolation: Isolation | None, memory_limit: int | None) -> None:
+    if memory_limit is not None and (isolation is None or memory_limit < LEAST_MEMORY):
+        raise ConfigurationError(
+            f"@agent({name!r}, memory_limit={memory_limit!r}): only an agent with isolate=True can "
+            f"have one, of at least {LEAST_MEMORY:,} bytes: Python alone maps much."
+        )
 
 
 def checked(form: str, name: str, pool: str, timeout: float | None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.domain.shared import SharedValue
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class SharedDesk(Protocol):
@@ -105,48 +107,55 @@ class Shared:
         return self._desk.roll_back(version)
 
 
+class Do(Protocol):
+    """How an `async def` agent has an operation done."""
+
+    async def __call__(self, operation: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do it, without holding up the loop."""
+
+
 class AsyncShared:
     """The same for an `async def` agent: every call is awaited."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(self, shared: Shared, do: Do) -> None:
+        self._shared, self._do = shared, do
 
     async def get(self, key: str, default: Any = None) -> Any:
         """See `Shared.get`."""
-        return await asyncio.to_thread(self._shared.get, key, default)
+        return await self._do(self._shared.get, key, default)
 
     async def entry(self, key: str) -> SharedValue | None:
         """See `Shared.entry`."""
-        return await asyncio.to_thread(self._shared.entry, key)
+        return await self._do(self._shared.entry, key)
 
     async def all(self) -> dict[str, Any]:
         """See `Shared.all`."""
-        return await asyncio.to_thread(self._shared.all)
+        return await self._do(self._shared.all)
 
     async def at(self, version: int) -> dict[str, Any]:
         """See `Shared.at`."""
-        return await asyncio.to_thread(self._shared.at, version)
+        return await self._do(self._shared.at, version)
 
     async def history(self, key: str) -> list[SharedValue]:
         """See `Shared.history`."""
-        return await asyncio.to_thread(self._shared.history, key)
+        return await self._do(self._shared.history, key)
 
     async def version(self) -> int:
         """See `Shared.version`."""
-        return await asyncio.to_thread(self._shared.version)
+        return await self._do(self._shared.version)
 
     async def set(self, key: str, value: Any, expected_version: int | None = None) -> int:
         """See `Shared.set`."""
-        return await asyncio.to_thread(self._shared.set, key, value, expected_version)
+        return await self._do(self._shared.set, key, value, expected_version)
 
     async def delete(self, key: str, expected_version: int | None = None) -> int:
         """See `Shared.delete`."""
-        return await asyncio.to_thread(self._shared.delete, key, expected_version)
+        return await self._do(self._shared.delete, key, expected_version)
 
     async def update(self, key: str, change: Callable[[Any], Any], default: Any = None) -> Any:
         """See `Shared.update`."""
-        return await asyncio.to_thread(self._shared.update, key, change, default)
+        return await self._do(self._shared.update, key, change, default)
 
     async def rollback(self, version: int) -> int:
         """See `Shared.rollback`."""
-        return await asyncio.to_thread(self._shared.rollback, version)
+        return await self._do(self._shared.rollback, version)

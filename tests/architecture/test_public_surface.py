@@ -86,6 +86,7 @@ METHODS = {
         "call",
         "check",
         "continue_as_new",
+        "failures",
         "handle",
         "lock",
         "now",
@@ -206,7 +207,7 @@ def _public(kind: type) -> set[str]:
 
 def test_an_agents_context() -> None:
     found = _public(orchestrator.Context) - BEHIND_HANDLES - BEHIND_STEPS
-    properties = {"id", "agent", "session", "tenant", "depth", "attempt"}
+    properties = {"id", "agent", "session", "tenant", "depth", "attempt", "failures"}
     assert found == properties | {
         *("call", "check", "spawn", "spawn_many", "wait", "wait_any", "wait_at_least", "cancel"),
         *("handle", "lock", "step", "now", "random", "uuid", "sleep", "state", "continue_as_new"),
@@ -254,4 +255,7 @@ def test_spawn_takes_what_the_contract_names() -> None:
 
 def test_the_decorator_takes_what_the_contract_names() -> None:
     parameters = list(inspect.signature(orchestrator.agent).parameters)
-    assert parameters == ["name", "retry", "timeout", "pool", "resources"]
+    assert parameters == [
+        *("name", "retry", "timeout", "pool", "resources"),
+        *("isolate", "memory_limit"),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -99,6 +100,11 @@ def hold_tree(ctx: Context, ledger: str, until: str, fan: int) -> list[int]:
     return list(
         ctx.wait([ctx.spawn("hold", {"ledger": ledger, "until": until}) for _ in range(fan)])
     )
+
+
+async def rest(seconds: float) -> None:
+    """Take some time without blocking the loop."""
+    await asyncio.sleep(seconds)
 
 
 @agent("spin", retry=RetryPolicy.never())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,14 +11,19 @@ from orchestrator.agents.backend import EngineBackend
 from orchestrator.agents.context import Context
 from orchestrator.agents.programs import Program
 from orchestrator.agents.registry import Registry
-from orchestrator.domain.failure import LONGEST_MESSAGE, storable
 from orchestrator.domain.instance import Instance
-from orchestrator.domain.lifecycle import Reason
 from orchestrator.engine import wait
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.execute import Failed, Host, Outcome, outcome_of_stop
+from orchestrator.engine.execute import Host, Outcome, outcome_of_stop
 from orchestrator.engine.running import Run
 from workers.runtimes.dialogue import Dialogue
+from workers.runtimes.endings import (
+    cannot_start,
+    ended_badly,
+    invalid_output,
+    no_result,
+    program_failed,
+)
 from workers.runtimes.group import Group
 from workers.runtimes.outcomes import completed, not_loaded, raised
 from workers.runtimes.output import Message
@@ -30,11 +34,13 @@ from workers.runtimes.warden import Warden
 class ProcessRuntime:
     """See `Runtime`."""
 
-    def __init__(self, deps: Deps, registry: Registry, max_payload_bytes: int) -> None:
+    def __init__(
+        self, deps: Deps, registry: Registry, max_payload_bytes: int, warden: Warden
+    ) -> None:
         self._deps = deps
         self._registry = registry
         self._max_payload_bytes = max_payload_bytes
-        self._warden = Warden()
+        self._warden = warden
 
     def run(self, host: Host, run: Run) -> Outcome:
         """Run the attempt to its end on the calling thread. Never raises."""
@@ -50,8 +56,7 @@ class ProcessRuntime:
         try:
             group = Group(program, self._warden)
         except OSError as error:
-            message = f"{program.command[0]!r} cannot be started: {error}"
-            return _failed("CannotStart", message)
+            return cannot_start(program.command, error)
         try:
             # What stops a run takes its thread away at some point; the program has to end before.
             grace = min(program.grace, 0.8 * self._deps.stop_grace)
@@ -80,12 +85,12 @@ class ProcessRuntime:
         if last is not None and last["type"] == "error":
             return _as_told(last, notes)
         if dialogue.fault is not None:
-            return _failed("InvalidOutput", str(dialogue.fault), notes, invalid=True)
+            return invalid_output(dialogue.fault, notes)
         if status != 0 and not (last is not None and dialogue.was_told):
-            return _ended_badly(status, notes)
+            return ended_badly(status, notes)
         if last is not None:
             return completed(last.get("value"), self._max_payload_bytes)
-        return _failed("NoResult", "It ended without a result on stdout.", notes, invalid=True)
+        return no_result(notes)
 
 
 def _first_line(run: Run) -> Message:
@@ -95,6 +100,7 @@ def _first_line(run: Run) -> Message:
         "type": "start",
         "id": instance.id,
         "attempt": run.attempt,
+        "failures": instance.failures,
         "agent": instance.agent,
         "session": instance.session,
         "tenant": instance.tenant,
@@ -106,30 +112,9 @@ def _first_line(run: Run) -> Message:
 
 def _as_told(last: Message, notes: str) -> Outcome:
     kind, message = last.get("kind"), last.get("message")
-    return _failed(
+    return program_failed(
         kind if isinstance(kind, str) else "ProgramError",
         message if isinstance(message, str) else json.dumps(message),
         notes,
         retryable=last.get("retryable") is not False,
     )
-
-
-def _ended_badly(status: int, notes: str) -> Outcome:
-    if status > 0:
-        return _failed("ProgramFailed", f"It ended with exit status {status}.", notes)
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return _failed("ProgramKilled", f"It was ended by {name}.", notes)
-
-
-def _failed(
-    kind: str, message: str, notes: str = "", *, retryable: bool = True, invalid: bool = False
-) -> Outcome:
-    fault = {"type": storable(kind)[:200], "message": storable(message)[:LONGEST_MESSAGE]}
-    if notes:
-        fault["stderr"] = notes
-    if invalid:
-        return Failed(Reason.INVALID_RESULT, fault, retryable=False)
-    return Failed(Reason.AGENT_ERROR, fault, retryable)

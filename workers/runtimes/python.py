@@ -1,22 +1,23 @@
-"""Runs Python agents on the calling thread: `def` directly, `async def` on a loop of its own."""
+"""Runs Python agents: `def` on the calling thread, `async def` on the loop they share."""
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from orchestrator.agents.async_context import AsyncContext
 from orchestrator.agents.backend import EngineBackend
 from orchestrator.agents.context import Context
 from orchestrator.agents.registry import RegisteredAgent, Registry
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.execute import Host, Outcome, outcome_of_stop
+from orchestrator.engine.execute import Host, Outcome
 from orchestrator.engine.running import Left, Run, Stop, StopReason
-from workers.runtimes.outcomes import completed, not_loaded, raised
+from workers.runtimes.coroutine import AsyncRun
+from workers.runtimes.loop import Loops
+from workers.runtimes.outcomes import not_loaded, outcome_of
 
 
 class PythonRuntime:
@@ -26,53 +27,40 @@ class PythonRuntime:
         self._deps = deps
         self._registry = registry
         self._max_payload_bytes = max_payload_bytes
+        self._loops = Loops()
 
     def run(self, host: Host, run: Run) -> Outcome:
         """Run the attempt to its end on the calling thread. Never raises."""
         registered = self._registry.get(run.instance.agent)
         if registered is None:
             return not_loaded(run)
-        context = Context(EngineBackend(self._deps, run))
-        call = _call_async if registered.is_async else _call
-        try:
-            value = call(registered, context, run)
-            # Also where the function has caught what was to leave it.
-            run.check()
-            context.history.check_end()
-        except Stop:
-            return outcome_of_stop(run)
-        except Left as left:
-            return left
-        except BaseException as error:  # whatever an agent raises is its failure
-            if run.stopped.is_set():
-                return outcome_of_stop(run)
-            return run.left or raised(run, error, context.history.rewind_for(error))
-        return completed(value, self._max_payload_bytes)
+        is_async = registered.is_async
+        context = Context((_AsyncBackend if is_async else EngineBackend)(self._deps, run))
+        call = self._call_async if is_async else call_function
+        code = partial(call, registered, context, run)
+        return outcome_of(run, context.history, code, self._max_payload_bytes)
+
+    def _call_async(self, registered: RegisteredAgent, context: Context, run: Run) -> Any:
+        tasks = AsyncRun(run, self._loops.current(), context.history)
+        given = AsyncContext(context, tasks)
+        return tasks.run(lambda: registered.function(given, **run.instance.args))
 
 
-def _call(registered: RegisteredAgent, context: Context, run: Run) -> Any:
+class _AsyncBackend(EngineBackend):
+    """One operation that has to wait does not end the run: other tasks may still do something."""
+
+    def leave(self, how: Left) -> NoReturn:
+        raise how
+
+
+def call_function(registered: RegisteredAgent, context: Context, run: Run) -> Any:
+    """Call a `def` on this thread, into which it can be broken."""
     thread = threading.get_ident()
     try:
         with run.interruptible(lambda: _raise_in(thread)):
             return registered.function(context, **run.instance.args)
     finally:
         _absorb_interrupt(run)
-
-
-def _call_async(registered: RegisteredAgent, context: Context, run: Run) -> Any:
-    async def main() -> Any:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        with run.interruptible(lambda: _soon(loop, task.cancel)):
-            return await registered.function(AsyncContext(context), **run.instance.args)
-
-    return asyncio.run(main())
-
-
-def _soon(loop: asyncio.AbstractEventLoop, action: Callable[[], object]) -> None:
-    # The loop may be closing at this very moment; then there is nothing left to interrupt.
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(action)
 
 
 class _Interrupt(Stop):

@@ -82,13 +82,16 @@ class Requests:
         instance_id = message.get("id")
         if not isinstance(instance_id, str):
             raise _unusable("cancel: id is the id of an instance")
-        return {"type": "cancelled", "ids": self._context.cancel(parse_id(instance_id))}
+        report = self._context.cancel(parse_id(instance_id))
+        return {"type": "cancelled", "ids": list(report.cancelled)}
 
     def _progress(self, message: Message) -> None:
-        self._context.log.info("agent.progress", **{one: message.get(one) for one in PROGRESS})
-
-
-PROGRESS = ("fraction", "text")
+        fraction, text = message.get("fraction"), message.get("text", "")
+        try:
+            self._context.progress(fraction, text)
+        except (OrchestratorError, TypeError) as error:
+            # Nobody waits for an answer to it.
+            self._context.log.warning("program.progress_refused", error=str(error))
 
 
 def _told(instance: Instance) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def test_it_is_given_all_it_needs_to_know(bench: Bench) -> None:
         "type": "start",
         "id": one.id,
         "attempt": 1,
+        "failures": 0,
         "agent": "program",
         "session": one.session,
         "tenant": "default",
