@@ -151,6 +151,14 @@ DECLARE
     may_send boolean;
     the_sequence bigint;
 BEGIN
+    IF the_kind = 'reply' THEN
+        -- Who asked may have died, and another one does its work again.
+        SELECT coalesce(again.id, old.id) INTO target
+        FROM instances old
+        LEFT JOIN instances again ON old.ended_at IS NOT NULL AND again.ended_at IS NULL
+            AND again.retry_of = coalesce(old.retry_of, old.id)
+        WHERE old.id = target;
+    END IF;
     IF target IS NULL THEN
         SELECT id, tenant INTO of_session, of_tenant FROM sessions WHERE id = the_session;
     ELSE

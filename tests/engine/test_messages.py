@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from orchestrator.domain.errors import (
     StoreUnavailable,
 )
 from orchestrator.domain.lifecycle import State
-from orchestrator.engine import reconcile
+from orchestrator.domain.report import Report
+from orchestrator.engine import reconcile, tidy
 from orchestrator.engine.retry import retry
 from orchestrator.engine.running import Stop, StopReason
 from tests.engine.bench import Bench
@@ -218,6 +220,21 @@ class TestRunningAgain:
         assert done(bench, one, to) == [1, [1]]
         assert next(losses) == 3
         assert len(service.messages(to)) == 1
+
+
+class TestRemoving:
+    def test_what_is_old_goes_once_nobody_is_left(
+        self, bench: Bench, service: Orchestrator
+    ) -> None:
+        one, other = listener(bench), listener(bench)
+        service.broadcast("s", "both")
+        service.send(other, "more")
+        assert done(bench, one) == [["both"]]
+        eager = replace(bench.deps, message_retention=1e-6)
+        done(bench, other)
+        assert tidy.run_once(bench.deps) == Report("tidy")
+        assert tidy.run_once(eager) == Report("tidy", removed=2)
+        assert service.messages("s") == []
 
 
 class TestDeadInstances:

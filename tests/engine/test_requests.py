@@ -19,6 +19,8 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.ids import new_id
 from orchestrator.domain.lifecycle import State
 from orchestrator.engine import reconcile
+from orchestrator.engine.cancel import cancel
+from orchestrator.engine.retry import retry
 from tests.engine.bench import Bench
 from tests.engine.talk import NEVER, TIME_IS_UP, done, listener, until_it_waits
 
@@ -123,6 +125,23 @@ class TestRequests:
         assert bench.row(one).state is State.WAITING
         reconcile.run_once(bench.deps)
         assert done(bench, one) == [40]
+
+    def test_a_reply_finds_the_one_that_does_the_work_again(self, bench: Bench) -> None:
+        def slow(ctx: Context) -> None:
+            request = ctx.receive()
+            ctx.signal("go")
+            ctx.reply(request, "at last")
+
+        bench.agent("slow", slow)
+        other = bench.spawn("slow", session="s")
+        one = self.ask(bench, other)
+        bench.work_until(lambda: bench.row(other).reason == "WAITING_FOR_SIGNAL", "it is slow")
+        until_it_waits(bench, one)
+        cancel(bench.deps, one)
+        again = retry(bench.deps, one)
+        until_it_waits(bench, again)
+        Orchestrator(bench.deps).signal(other, "go")
+        assert done(bench, again, other) == ["at last", None]
 
     def test_after_a_timeout_nothing_is_left_of_the_wait(
         self, bench: Bench, service: Orchestrator
