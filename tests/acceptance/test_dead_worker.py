@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import AgentFailed, Orchestrator
+from orchestrator import AgentFailed, Orchestrator, State
 from tests.support.processes import Programs
 from tests.support.waiting import wait_until
 
@@ -39,22 +39,24 @@ def test_its_instances_run_again_and_finish(
     ]
 
 
-def test_a_waiting_parent_finds_its_children_again(
+def test_a_waiting_parent_does_not_need_the_worker_it_was_on(
     orchestrator: Orchestrator, start: Programs, ledger: Path, go: Path
 ) -> None:
-    """The parent runs again from the top, but what it had spawned is not spawned twice."""
+    """Its children lose their worker, and run again; it goes on, once, when they have ended."""
     start.beat()
     doomed = start.worker()
     args = {"ledger": str(ledger), "until": str(go), "fan": 3}
     handle = orchestrator.spawn("hold-tree", args)
     wait_until(lambda: len(lines(ledger)) == 4, "parent and children have begun")
+    wait_until(lambda: handle.status() is State.WAITING, "the parent waits")
     doomed.kill()
     start.worker()
-    wait_until(lambda: len(lines(ledger)) == 8, "parent and children have begun again")
+    wait_until(lambda: len(lines(ledger)) == 7, "the children have begun again")
     go.touch()
-    handle.result(timeout=30)
+    assert handle.result(timeout=30) == [2, 2, 2]
     [root] = orchestrator.tree(handle.id)
     assert len(root.children) == 3
+    assert (root.instance.attempt, root.instance.failures) == (2, 0)
 
 
 def test_an_agent_that_kills_its_workers_is_given_up(
@@ -63,7 +65,7 @@ def test_an_agent_that_kills_its_workers_is_given_up(
     start.beat()
     handle = orchestrator.spawn("kill-worker")
     for _ in range(3):
-        process = start.worker().process
+        process = start.mortal_worker().process
         process.wait(timeout=20)  # the agent kills it
     with pytest.raises(AgentFailed) as caught:
         handle.result(timeout=20)

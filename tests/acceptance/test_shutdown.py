@@ -25,7 +25,7 @@ def test_unfinished_instances_are_handed_back(
     assert orchestrator.get(handle.id).failures == 0
 
 
-def test_a_waiting_parent_is_handed_back_too(
+def test_a_waiting_parent_stays_where_it_is(
     orchestrator: Orchestrator, start: Programs, ledger: Path, go: Path
 ) -> None:
     stopping = start.worker()
@@ -33,7 +33,8 @@ def test_a_waiting_parent_is_handed_back_too(
     wait_until(lambda: handle.status() is State.WAITING, "the parent waits")
     wait_until(lambda: len(ledger.read_text().splitlines()) == 3, "the children have begun")
     assert stopping.stop() == 0
-    assert {one.state for one in orchestrator.list()} == {State.QUEUED}
+    assert handle.status() is State.WAITING
+    assert [one.state for one in orchestrator.list(agent="hold")] == [State.QUEUED] * 2
     start.worker()
     go.touch()
     assert handle.result(timeout=20) == [2, 2]

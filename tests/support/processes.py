@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,19 +53,28 @@ class Programs:
         """`orchestrator worker`, consuming."""
         return self.start("worker", "--agents", agents, *options, **env)
 
+    def mortal_worker(self) -> Program:
+        """A worker that may have been killed by what it runs before this returns."""
+        return self._start(("worker", "--agents", AGENTS), {})
+
     def beat(self, **env: str) -> Program:
         """`orchestrator beat`, consuming."""
         return self.start("beat", **env)
 
     def start(self, *command: str, **env: str) -> Program:
         """Any command that announces itself, once it has."""
+        program = self._start(command, env)
+        assert program.process.poll() is None, program.log.read_text()
+        return program
+
+    def _start(self, command: Sequence[str], env: Mapping[str, str]) -> Program:
         number = len(self._started)
         ready = self._folder / f"ready-{number}"
         log = self._folder / f"{command[0]}-{number}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "orchestrator.cli", *command],
-                env=self._environment() | {"ORCHESTRATOR_READY_FILE": str(ready)} | env,
+                env=self._environment() | {"ORCHESTRATOR_READY_FILE": str(ready)} | dict(env),
                 cwd=self._folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -77,7 +86,6 @@ class Programs:
             f"{' '.join(command)} is ready",
             seconds=60.0,
         )
-        assert process.poll() is None, log.read_text()
         return program
 
     def stop_all(self) -> None:
