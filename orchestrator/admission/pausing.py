@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.admission.caller import ScriptCaller
+from orchestrator.admission.pump import Pump
 
 
-class PauseCalls(ScriptCaller):
+class PauseCalls(Pump):
     """One method a script."""
 
     def pause(self, ids: Sequence[str]) -> None:
         """Take instances out of line; what runs goes on, and comes back to the side of it."""
         self._run_split("pause", ids)
 
-    def unpause(self, ids: Sequence[str]) -> bool:
-        """Let them into line again; whether there is more to be handed out."""
-        return any(self._run_split("unpause", ids))
+    def unpause(self, ids: Sequence[str]) -> None:
+        """Let them into line again."""
+        self._pump_if(any(self._run_split("unpause", ids)))
 
     def paused_pages(self, size: int) -> Iterator[list[str]]:
         """The ids that were put aside, in pages of about `size`; a page may repeat some."""

@@ -81,8 +81,8 @@ def _resume_instance(deps: Deps, instance_id: str, set_by: str) -> PauseReport:
 
 def put_back(deps: Deps, ids: list[str]) -> None:
     """Let the gate have these in line again."""
-    if ids and deps.gate.unpause(ids):
-        deps.gate.pump()
+    if ids:
+        deps.gate.unpause(ids)
 
 
 def _live(deps: Deps, instance_id: str) -> Instance:

@@ -81,6 +81,8 @@ ACTIONS = {
     "hold": 2,
     "tell_ended": 1,
     "cancel": 2,
+    "pause": 3,
+    "unpause": 2,
     "cancel_early": 1,
     "beat": 3,
     "odd_beat": 1,
@@ -224,6 +226,19 @@ class GateMachine(RuleBasedStateMachine):
         ids = {self._pick(self._draw(kinds)).id for _ in range(self._draw(st.integers(1, 2)))}
         self.twins.act(self.gate.cancel, sorted(ids))
 
+    def _pause(self) -> None:
+        """Somebody keeps some from running."""
+        kinds = st.sampled_from(["queued", "queued", "dispatched", "suspended", "delayed", "held"])
+        ids = {self._pick(self._draw(kinds)).id for _ in range(self._draw(st.integers(1, 2)))}
+        self.twins.act(self.gate.pause, sorted({*ids, "stranger"}))
+        self.twins.act(self.gate.pump)
+
+    def _unpause(self) -> None:
+        """And lets them run again; some were not paused."""
+        ids = {self._pick("paused").id for _ in range(self._draw(st.integers(1, 2)))}
+        self.twins.act(self.gate.unpause, sorted({*ids, "stranger"}))
+        self.twins.act(self.gate.pump)
+
     def _cancel_early(self) -> None:
         """A spawn is cancelled between its record and its follow; others have come meanwhile."""
         new = self._new(0, None)
@@ -358,6 +373,9 @@ class GateMachine(RuleBasedStateMachine):
     def _finish(self, item: Item) -> None:
         if item.place in ("admitted", "reserved"):
             self.twins.act(self.gate.follow, self.news[item.id])
+        elif item.paused:
+            self.twins.act(self.gate.unpause, [item.id])
+            self.twins.act(self.gate.pump)
         elif item.is_asleep:
             self.twins.act(self.gate.wake, [item.id])
         elif item.place == "suspended" and not item.stop:

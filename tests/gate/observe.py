@@ -45,7 +45,7 @@ return cjson.encode(found)
 """
 
 #: Keys of the places where an instance can be.
-PLACES = ("leases", "reserved", "held", "flow", "delayed", "suspended", "expired")
+PLACES = ("leases", "reserved", "held", "flow", "delayed", "suspended", "expired", "paused")
 
 #: One step of a rank is one arrival, this many are one level; see `lua/lib/park.lua`.
 SPAN = 2**44
@@ -122,6 +122,8 @@ def _hash(item: Item) -> dict[str, str]:
         "expires": _number(item.expires),
         "preemptible": str(item.preemptible),
     }
+    if item.paused:
+        fields["paused"] = "1"
     if item.displaced is not None:
         fields["displaced"] = str(item.displaced)
     if item.since is not None:

@@ -31,6 +31,7 @@ _MORE = {
     "suspend": 1,
     "sweep": 0,
     "tell_ended": None,
+    "unpause": None,
     "wake": None,
     "withdraw": None,
 }

@@ -86,6 +86,8 @@ class Item:
     class_: int | None = None
     sequence: int | None = None
     since: int | None = None
+    #: whether it is to be put aside instead of into line
+    paused: bool = False
     #: where it stands in line, and when somebody has to look at it
     rank: Rank | None = None
     look: float = NEVER
@@ -462,6 +464,27 @@ class GateModel:
         self._release_held(ids)
         self._pump()
 
+    def pause(self, *, ids: Sequence[str]) -> str:
+        """Take some out of line, and keep them out of it."""
+        for one in ids:
+            item = self.items.get(one)
+            if item:
+                item.paused = True
+                if item.place == "queued" and not item.thread:
+                    self._leave(item)
+                    self._enter(item, "paused", self.now)
+        return ""
+
+    def unpause(self, *, ids: Sequence[str]) -> None:
+        """Let them into line again."""
+        for one in ids:
+            item = self.items.get(one)
+            if item:
+                item.paused = False
+                if item.place == "paused":
+                    self._park(item, again=item.attempt > 0)
+        self._pump()
+
     def pump_now(self, *, budget: int) -> None:
         """Hand out what may run."""
         self._promote(budget)
@@ -696,6 +719,9 @@ class GateModel:
         del self.items[item.id]
 
     def _park(self, item: Item, again: bool) -> None:
+        if item.paused and not item.thread:
+            self._enter(item, "paused", self.now)
+            return
         self._enter(item, "queued", 0)
         self.arrivals += 1
         item.line, item.class_, item.since = self._line_of(item), item.priority, self.now

@@ -13,7 +13,7 @@ local entry = load(id)
 local holds = entry and entry.attempt == tonumber(attempt)
     and (entry.place == 'dispatched' or entry.place == 'expired'
          or (entry.place == 'suspended' and (entry.thread ~= '' or ended == '1'))
-         or ((entry.place == 'queued' or entry.place == 'paused') and entry.thread ~= ''))
+         or (entry.place == 'queued' and entry.thread ~= ''))
 
 -- The common way, short because it makes few functions: the instance leaves nothing but its slot,
 -- nobody is in the queue or waits for it, and nothing has run out.

@@ -1,7 +1,7 @@
 -- USES now config entry limits flow tidy line refresh timers
 -- park: put an instance in the queue of its session, by class and then by arrival.
 -- Within a class those that have run before (resumed, retried) go ahead of new ones.
--- One that is paused is put aside instead, until it is resumed.
+-- One that is paused is put aside instead until it is resumed, unless a thread waits to go on.
 -- unpark: take it out again. leave_line: the same, while the caller refreshes.
 -- delay: not before a time: it counts as queued, but is in no flow until `promote` parks it.
 -- rank_again: it waits on in another class, or in another line.
@@ -44,7 +44,7 @@ local function set_aside(id, entry)
 end
 
 local function park(id, entry, again)
-  if entry.paused then return set_aside(id, entry) end
+  if entry.paused and (entry.thread or '') == '' then return set_aside(id, entry) end
   entry.place, entry.class, entry.since = 'queued', entry.priority, now
   entry.sequence = redis.call('INCR', key.sequence)
   read_overrides(entry)
