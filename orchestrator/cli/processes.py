@@ -210,7 +210,8 @@ def _examples() -> tuple[str, ...]:
             "Name the modules of your agents: `orchestrator dev --agents MODULE`, or set "
             "ORCHESTRATOR_AGENTS."
         )
-    return ("examples.hello", "examples.audit.agents")
+    trees = ("examples.research", "examples.support_desk", "examples.market")
+    return ("examples.hello", "examples.audit.agents", *trees)
 
 
 def _announce(stack: Stack, *, as_json: bool) -> None:

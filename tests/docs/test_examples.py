@@ -71,16 +71,22 @@ def test_a_page_can_be_followed(page: Path, start: Programs, tmp_path: Path) -> 
             assert said.strip().endswith(block.text.strip())
 
 
-def test_the_smallest_program_runs(start: Programs, tmp_path: Path) -> None:
-    start.worker(agents="examples.hello")
+@pytest.mark.parametrize(
+    ("module", "ends"),
+    [
+        ("examples.hello", "Hello, world!"),
+        ("examples.research", "not readable: rumours"),
+        ("examples.support_desk", "900.00 were refunded."),
+        ("examples.market", "1000 units: nobody of 3 bidders"),
+    ],
+)
+def test_an_example_runs(start: Programs, tmp_path: Path, module: str, ends: str) -> None:
+    start.worker(agents=module)
+    start.beat()
     done = subprocess.run(
-        [sys.executable, "-m", "examples.hello"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-m", module], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "Hello, world!\n"
+    assert done.stdout.endswith(ends + "\n")
 
 
 def test_there_are_pages_that_run() -> None:
