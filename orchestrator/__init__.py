@@ -7,6 +7,8 @@ from orchestrator.agents.async_context import AsyncContext
 from orchestrator.agents.call import Call
 from orchestrator.agents.context import Context
 from orchestrator.agents.handle import Handle
+from orchestrator.agents.http import http_agent
+from orchestrator.agents.llm import llm_agent
 from orchestrator.agents.lock import Lock
 from orchestrator.agents.programs import process_agent
 from orchestrator.agents.registry import agent
@@ -121,5 +123,7 @@ __all__ = [
     "VersionConflict",
     "WaitNode",
     "agent",
+    "http_agent",
+    "llm_agent",
     "process_agent",
 ]

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     gate_shards: int = Field(default=1, ge=1, le=PARTITIONS)
     #: modules with agents that workers import
     agents: Annotated[tuple[str, ...], NoDecode] = ()
+    #: where remote agents may be: hosts, `*.domain`, addresses, networks, with or without port
+    http_agents_allow: Annotated[tuple[str, ...], NoDecode] = ()
+    #: the endpoint of models (None: OpenAI's own), and its key
+    llm_base_url: str | None = Field(default=None, pattern=r"^https?://")
+    llm_api_key: SecretStr | None = None
 
     limits: Limits = Limits()
     #: resources by name, as `[resources."anthropic/opus"]` of the file; the variable holds JSON
@@ -104,7 +109,7 @@ class Settings(BaseSettings):
     task_events: bool = True
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
-    @field_validator("agents", mode="before")
+    @field_validator("agents", "http_agents_allow", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -75,6 +75,8 @@ PUBLIC = [
     "VersionConflict",
     "WaitNode",
     "agent",
+    "http_agent",
+    "llm_agent",
     "process_agent",
 ]
 
