@@ -9,6 +9,8 @@ from orchestrator.admission.caller import ScriptCaller
 from orchestrator.admission.keys import limit_field
 from orchestrator.domain.scope import Scope
 
+#: Tells a shard that nothing may start by a limit, whatever it has borrowed.
+NOTHING = -1.0
 #: What bounds tenants of all shards together.
 DEALT = ("pool", "agent", "global", "global_queue")
 
@@ -60,6 +62,8 @@ class LimitCalls(ScriptCaller):
         for scope, value in limits.items():
             dealt = scope.kind in DEALT and self.size > 1
             mine = part(value, shard, self.size) if dealt else value
+            if dealt and not value:
+                mine = NOTHING  # not even what a shard has borrowed
             fields += [limit_field(scope), f"{mine:.17g}"]
         return int(self._run_on(shard, "apply_limits", version=version, fields=fields))
 

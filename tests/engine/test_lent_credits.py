@@ -15,6 +15,7 @@ from orchestrator.domain.instance import SpawnRequest
 from orchestrator.domain.limits import Limits
 from orchestrator.engine import balance, limits, rebuild
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.pause import pause, resume
 from orchestrator.engine.spawn import spawn
 from orchestrator.store.credits import Ledger
 
@@ -205,6 +206,18 @@ def test_operators_set_the_whole_and_loans_stand(deps: Deps) -> None:
     limits.set_limit(deps, "global", 4)
     assert parts(deps) == [7, 0]  # drains; never more than the whole together once it has
     limits.unset_limit(deps, "global")
+    assert parts(deps) == [10, 0]
+
+
+def test_a_pause_holds_whatever_was_lent(deps: Deps) -> None:
+    add(deps, ONE, 20)
+    settle_down(deps)
+    assert parts(deps) == [10, 0]
+    pause(deps, "global")
+    for _ in range(3):
+        assert parts(deps) == [0, 0]
+        balance.run_once(deps)
+    resume(deps, "global")
     assert parts(deps) == [10, 0]
 
 

@@ -23,6 +23,8 @@ redis.call('DEL', key.operator)
 for i = 1, #fields, 2 do
   redis.call('HSET', key.operator, fields[i], fields[i + 1])
   redis.call('HSET', key.config, fields[i], with_credit(fields[i], fields[i + 1]))
+  -- Below zero stands for nothing at all, whatever was borrowed.
+  if tonumber(fields[i + 1]) < 0 then redis.call('HSET', key.config, fields[i], '0') end
 end
 redis.call('HSET', key.limits, 'version', version)
 return version
