@@ -24,6 +24,7 @@ from orchestrator.domain.errors import (
     AgentFailed,
     ConfigurationError,
     DeadlockDetected,
+    MessageRefused,
     ResultPending,
     SpawnRefused,
     StepFailed,
@@ -63,7 +64,7 @@ class ModelAgent:
     known: Mapping[str, Tool] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        own = [REPORT, *((_spawn_tool(self.spawns), WAIT) if self.spawns else ())]
+        own = [REPORT, *((_spawn_tool(self.spawns), WAIT, SEND) if self.spawns else ())]
         object.__setattr__(self, "known", named([*own, *self.tools]))
 
     def __call__(self, ctx: Context, prompt: str) -> Any:
@@ -136,6 +137,12 @@ WAIT = built_in(
     ids=(list[str], ...),
     timeout=(float | None, None),
 )
+SEND = built_in(
+    "send",
+    "Send a message to an agent that you have spawned.",
+    to=(str, ...),
+    body=(JsonValue, ...),
+)
 
 
 def _spawn_tool(spawns: Sequence[str]) -> Tool:
@@ -146,6 +153,10 @@ def _spawn_tool(spawns: Sequence[str]) -> Tool:
         agent=(str, ...),
         args=(dict[str, JsonValue], {}),
     )
+
+
+#: Errors that are told to the model instead of failing the attempt.
+TOLD = (InvalidArguments, SpawnRefused, MessageRefused, DeadlockDetected, StepFailed)
 
 
 @dataclass(frozen=True)
@@ -233,9 +244,11 @@ class _Conversation:
                     return self._spawn(**arguments)
                 case "wait" if self._agent.spawns:
                     return self._wait(**arguments)
+                case "send" if self._agent.spawns:
+                    return self._send(**arguments)
                 case _:
                     return self._ctx.step(f"tool {tool.name}", tool.function, **arguments)
-        except (InvalidArguments, SpawnRefused, DeadlockDetected, StepFailed) as error:
+        except TOLD as error:
             return _wrong(str(error))
 
     def _spawn(self, agent: str, args: dict[str, Any]) -> dict[str, str]:
@@ -245,16 +258,24 @@ class _Conversation:
         self._children.add(child.id)
         return {"id": child.id}
 
+    def _send(self, to: str, body: Any) -> dict[str, Any]:
+        self._check_known([to])
+        self._ctx.send(to, body)
+        return {"sent": to}
+
     def _wait(self, ids: list[str], timeout: float | None) -> Any:
-        unknown = [one for one in ids if one not in self._children]
-        if unknown or not ids:
-            raise InvalidArguments(f"These are not ids of agents that you have spawned: {unknown}.")
+        self._check_known(ids)
         handles = [self._ctx.handle(one) for one in ids]
         try:
             results = self._ctx.wait(handles, timeout=timeout, return_exceptions=True)
         except ResultPending as pending:
             return {"pending": pending.instance_ids}
         return [_told(one, result) for one, result in zip(ids, results, strict=True)]
+
+    def _check_known(self, ids: list[str]) -> None:
+        unknown = [one for one in ids if one not in self._children]
+        if unknown or not ids:
+            raise InvalidArguments(f"These are not ids of agents that you have spawned: {unknown}.")
 
 
 def _told(instance_id: str, result: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import Context
 from orchestrator.agents import registry as registering
 from orchestrator.agents.llm import llm_agent
 from orchestrator.agents.registry import Registry
@@ -171,6 +172,24 @@ def told_id(asked: Asked) -> str:
     return str(json.loads(asked.body["messages"][-1]["content"])["id"])
 
 
+def test_a_message_to_a_child(bench: Bench, model: WebServer) -> None:
+    def listen(ctx: Context) -> Any:
+        return ctx.receive().body
+
+    bench.agent("hear", listen)
+    row = ask(
+        bench,
+        model,
+        calls(("spawn", {"agent": "hear"})),
+        lambda asked: calls(
+            ("send", {"to": told_id(asked), "body": "hello"}), ("wait", {"ids": [told_id(asked)]})
+        ),
+        lambda asked: text(asked.body["messages"][-1]["content"]),
+        spawns=["hear"],
+    )
+    assert json.loads(row.result)[0]["result"] == "hello"
+
+
 @pytest.mark.parametrize(
     ("call", "hint"),
     [
@@ -184,6 +203,7 @@ def told_id(asked: Asked) -> str:
         (("spawn", {"agent": "add", "args": {"z": 1}}), "add"),
         (("wait", {"ids": ["01a1fef9-4290-7c46-a463-60453a6ea7df"]}), "not ids of agents"),
         (("wait", {"ids": []}), "not ids of agents"),
+        (("send", {"to": "somebody", "body": 1}), "not ids of agents"),
     ],
 )
 def test_mistakes_are_told_to_it(
