@@ -20,7 +20,12 @@ from orchestrator.agents.sharing import Sharing
 from orchestrator.agents.steps import Steps
 from orchestrator.domain.budget import Budget
 from orchestrator.domain.call import Amounts
-from orchestrator.domain.errors import InvalidSpawn, SpawnRefused, Unavailable
+from orchestrator.domain.errors import (
+    InvalidSpawn,
+    NonDeterministicAgent,
+    SpawnRefused,
+    Unavailable,
+)
 from orchestrator.domain.ids import parse_id
 from orchestrator.domain.instance import SpawnRequest
 from orchestrator.domain.priority import Priority
@@ -144,11 +149,16 @@ class Context(Steps, TellsProgress, Messaging, Sharing):
         """
         with self._lock:
             places = [self._next("spawn", request.agent) for request in requests]
-            known = {
-                index: self._spawned_before(place, request)
-                for index, (place, request) in enumerate(zip(places, requests, strict=True))
-                if place.recorded is not None
-            }
+            try:
+                known = {
+                    index: self._spawned_before(place, request)
+                    for index, (place, request) in enumerate(zip(places, requests, strict=True))
+                    if place.recorded is not None
+                }
+            except NonDeterministicAgent:
+                # In an agent of several tasks, what is recorded here may be another one's.
+                self._give_back(places)
+                raise
             new = [index for index in range(len(requests)) if index not in known]
             if new:
                 ids = self._spawn([places[i] for i in new], [requests[i] for i in new])
@@ -247,9 +257,12 @@ class Context(Steps, TellsProgress, Messaging, Sharing):
             self._history.write(places[0].failure(refused.to_dict() | {"invalid": is_invalid}))
             raise self._raised(places[0], refused) from None
         except Unavailable:
-            for place in reversed(places):
-                self._history.give_back(place)
+            self._give_back(places)
             raise
+
+    def _give_back(self, places: Sequence[Place]) -> None:
+        for place in reversed(places):
+            self._history.give_back(place)
 
 
 class _CallRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,14 @@ from orchestrator.domain.instance import Instance
 from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.engine import dependencies
-from orchestrator.engine.execute import Completed, Failed, HandedBack, Outcome, outcome_of_stop
-from orchestrator.engine.running import Continued, Left, Run, Stop, Suspended
+from orchestrator.engine.execute import Completed, Failed, HandedBack, Outcome
+from orchestrator.engine.running import Continued, Left, Run, Suspended
 from orchestrator.engine.suspend import reason_of
-from orchestrator.testing.backend import VirtualBackend
+from orchestrator.testing.backend import AsyncBackend, VirtualBackend
 from orchestrator.testing.faults import Died
 from orchestrator.testing.row import Row
-from workers.runtimes.outcomes import completed, raised
+from workers.runtimes.coroutine import AsyncRun
+from workers.runtimes.outcomes import outcome_of
 
 if TYPE_CHECKING:
     from orchestrator.testing.stage import Stage
@@ -52,37 +52,34 @@ def run_attempt(stage: Stage, row: Row) -> None:
 
 
 def _outcome(stage: Stage, row: Row, run: Run, registered: RegisteredAgent) -> Outcome:
-    backend = VirtualBackend(stage, row, run)
+    kind = AsyncBackend if registered.is_async else VirtualBackend
+    backend = kind(stage, row, run)
     context = Context(backend)
-    backend.position = lambda: context.history.position
-    try:
-        value = _call(registered, context, run)
-        run.check()
+    history = context.history
+    backend.position = lambda: history.position
+
+    def code() -> object:
+        try:
+            value = _call(stage, registered, context, run)
+        except BaseException as error:
+            row.exception = error
+            raise
         if stage.replay_always:
-            backend.repeat_from(context.history.position)
-        context.history.check_end()
-    except Stop:
-        return outcome_of_stop(run)
-    except Left as left:
-        return left
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:
-        if run.stopped.is_set():
-            return outcome_of_stop(run)
-        row.exception = error
-        return run.left or raised(run, error, context.history.rewind_for(error))
-    return completed(value, stage.rules.max_payload_bytes)
+            backend.repeat_from(history.position)
+        return value
+
+    outcome = outcome_of(run, history, code, stage.rules.max_payload_bytes)
+    if isinstance(row.exception, KeyboardInterrupt):
+        raise row.exception
+    return outcome
 
 
-def _call(registered: RegisteredAgent, context: Context, run: Run) -> Any:
+def _call(stage: Stage, registered: RegisteredAgent, context: Context, run: Run) -> Any:
     if not registered.is_async:
         return registered.function(context, **run.instance.args)
-
-    async def main() -> Any:
-        return await registered.function(AsyncContext(context), **run.instance.args)
-
-    return asyncio.run(main())
+    tasks = AsyncRun(run, stage.loops.current(), context.history)
+    given = AsyncContext(context, tasks)
+    return tasks.run(lambda: registered.function(given, **run.instance.args))
 
 
 def _lacks_dependency(stage: Stage, row: Row) -> bool:

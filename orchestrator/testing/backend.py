@@ -205,3 +205,11 @@ class VirtualBackend:
                 agent=instance.agent,
             )
         )
+
+
+class AsyncBackend(VirtualBackend):
+    """One operation that has to wait does not end the run: other tasks may still do something."""
+
+    def leave(self, how: Left) -> NoReturn:
+        """See `Backend`."""
+        raise how

@@ -15,6 +15,7 @@ from orchestrator.testing.faults import Crash, Refusal
 from orchestrator.testing.floors import virtual_deps
 from orchestrator.testing.row import Row
 from orchestrator.testing.world import World
+from workers.runtimes.loop import Loops
 
 #: Attempts of one instance after which it is taken for one that never ends.
 MOST_ATTEMPTS = 100_000
@@ -39,6 +40,8 @@ class Stage:
         self.agents = Agents()
         self.replay_always = replay_always
         self.rules = virtual_deps(world, self.agents, max_history, max_payload_bytes)
+        #: what `async def` agents run on
+        self.loops = Loops()
         self.calls: list[CallRecord] = []
         self.crashes: list[Crash] = []
         self.refusals: list[Refusal] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -153,7 +154,7 @@ async def gathers(ctx: AsyncContext) -> list[int]:
         return int(await ctx.wait(await ctx.spawn("same.double", {"n": n})))
 
     first = await one(1)
-    return [first, await one(2)]
+    return [first, *await asyncio.gather(one(2), one(3)), await one(4)]
 
 
 def cancels(ctx: Context) -> list[str]:
