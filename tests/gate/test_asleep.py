@@ -266,6 +266,15 @@ def test_what_is_about_to_sleep_or_woken_already_is_left_alone(gate: TracedGate)
     assert place_of(gate, "parent") == ("queued", 1)
 
 
+def test_a_late_release_takes_nothing_from_one_that_sleeps(gate: TracedGate) -> None:
+    parent, _child = run_as_first(gate, "parent", "child")
+    put_to_rest(gate, parent, "child")
+    gate.release("parent", 1, ended=False)
+    assert place_of(gate, "parent") == ("suspended", 1)
+    gate.release("parent", 1)
+    assert place_of(gate, "parent") == ("", 0)
+
+
 def test_a_spawn_is_held_until_others_have_ended(gate: TracedGate) -> None:
     run_as_first(gate, "a", "b")
     news = [spawn_of(id=f"n{number}") for number in range(3)]
