@@ -195,3 +195,9 @@ async def listen(ctx: AsyncContext, count: int, ledger: str = "") -> list[Any]:
     if ledger:
         note(ledger, f"{ctx.id} {found}")
     return found
+
+
+@agent("doze")
+def doze(ctx: Context, seconds: float) -> None:
+    """Sleeps."""
+    ctx.sleep(seconds)
