@@ -117,8 +117,9 @@ def test_every_displacement_improves_what_runs(gate: TracedGate) -> None:
 
 def test_the_least_urgent_gives_way_then_who_has_most_then_the_youngest(gate: TracedGate) -> None:
     crowd = Crowd(gate, Priority.HIGH)
-    gate.set_fields({"pool": 3})
-    crowd.start(Priority.NORMAL, "a")
+    gate.set_fields({"pool": 5})
+    for _ in range(3):  # most of all slots, but more urgent than the others
+        crowd.start(Priority.NORMAL, "a")
     first = crowd.start(Priority.LOW, "b")
     gate.clock.advance(0.1)
     second = crowd.start(Priority.LOW, "b")
