@@ -134,8 +134,11 @@ def locked(ctx: Context) -> list[str]:
 
 def holder(ctx: Context, name: str) -> str:
     with ctx.lock("thing") as lock:
+        assert ctx.shared.get("inside") is None
+        ctx.shared.set("inside", name)
         ctx.sleep(0.3)
         assert lock.is_held
+        ctx.shared.delete("inside")
         return name
 
 
