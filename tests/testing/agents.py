@@ -239,7 +239,7 @@ AGENTS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     **{
         f"same.{one.__name__}": (one, {"retry": AT_ONCE})
         for one in (
-            *(fails_with_child, counts_down, locked, holder, calls, gathers, cancels, dozes),
+            *(fails_with_child, counts_down, calls, gathers, cancels, dozes),
             *(asks, answers, listens, tells, graph, circles, waits_for_parent),
         )
     },
