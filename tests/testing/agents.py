@@ -245,7 +245,7 @@ AGENTS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     },
     **{
         f"same.{one.__name__}": (one, {"retry": NEVER})
-        for one in (broken, breaks_once, gives_up_on_step)
+        for one in (broken, breaks_once, gives_up_on_step, locked, holder)
     },
 }
 
