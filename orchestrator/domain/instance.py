@@ -174,10 +174,12 @@ class Instance:
     paused_at: datetime | None = None
     #: the ended instance whose work it repeats
     retry_of: str | None = None
+    #: the server's time when this attempt began, for whoever counts on from there
+    clock: datetime | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The instance as JSON."""
-        return asdict(self) | {
+        found = asdict(self) | {
             "wait": None if self.wait is None else self.wait.to_dict(),
             "depends_on": None if self.depends_on is None else self.depends_on.to_dict(),
             "paused_at": _text(self.paused_at),
@@ -189,6 +191,8 @@ class Instance:
             "started_at": _text(self.started_at),
             "ended_at": _text(self.ended_at),
         }
+        del found["clock"]
+        return found
 
 
 @dataclass(frozen=True)

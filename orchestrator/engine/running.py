@@ -108,7 +108,7 @@ class Run:
         self.was_interrupted = False
         self._settled = False
         #: the server's time at a time of this process
-        self._clock: tuple[datetime, float] | None = None
+        self._clock = None if instance.clock is None else (instance.clock, time.monotonic())
         self._asked: StopReason | None = None
         #: what it tells of how far it is
         self.progress = Teller()

@@ -65,17 +65,9 @@ class JournalTable:
 
     def load(self, instance_id: str) -> list[Entry]:
         """All that the instance has done so far, by position."""
-        steps = self._database.rows(statement("journal"), id=instance_id)
-        children = self._database.rows(statement("journal_children"), id=instance_id)
         return [
-            *(
-                Entry(row["position"], row["kind"], row["name"], row["value"], row["error"])
-                for row in steps
-            ),
-            *(
-                Entry.of_child(row["position"], row["agent"], str(row["id"]), row["args"])
-                for row in children
-            ),
+            Entry(row["position"], row["kind"], row["name"], row["value"], row["error"])
+            for row in self._database.rows(statement("journal"), id=instance_id)
         ]
 
     def write(self, instance_id: str, attempt: int, entries: Sequence[Entry]) -> bool:

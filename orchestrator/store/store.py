@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -131,7 +131,7 @@ class Store:
     def begin(self, instance_id: str, attempt: int, worker: str) -> Instance | None:
         """Fenced start of an attempt; None when another got it or it is not wanted any more."""
         row = self.database.row(statement("begin"), id=instance_id, attempt=attempt, worker=worker)
-        return None if row is None else to_instance(row)
+        return None if row is None else replace(to_instance(row), clock=row["clock"])
 
     def settle(self, instance_id: str, attempt: int, ending: Ending) -> list[str] | None:
         """Fenced end of an instance, together with all its live descendants.

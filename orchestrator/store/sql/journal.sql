@@ -1,13 +1,13 @@
 -- The statements of what an agent has done and goes on from: its journal, its waits.
 
 -- name: journal
-SELECT position, kind, name, value, error FROM steps
-WHERE instance_id = %(id)s ORDER BY position;
-
--- name: journal_children
 -- Children are the record of their spawns. One that began anew has other arguments by now.
-SELECT id, position, agent, CASE WHEN history = 0 THEN args END AS args FROM instances
-WHERE parent_id = %(id)s AND NOT superseded ORDER BY position;
+SELECT position, kind, name, value, error FROM steps WHERE instance_id = %(id)s
+UNION ALL
+SELECT position, 'spawn', agent,
+       json_build_object('id', id, 'args', CASE WHEN history = 0 THEN args END), NULL
+FROM instances WHERE parent_id = %(id)s AND NOT superseded
+ORDER BY position;
 
 -- name: write_steps
 -- Fenced: the lock on the row makes this and the begin of another attempt exclude each other.

@@ -53,8 +53,10 @@ RETURNING id;
 SELECT pg_notify(%(channel)s, %(id)s);
 
 -- name: begin
--- Only a newer attempt than any before may begin, so a second delivery finds nothing.
-SELECT * FROM begin_instance(%(id)s::uuid, %(attempt)s::int, %(worker)s);
+-- Only a newer attempt than any before may begin, so a second delivery finds nothing. With the time,
+-- so that nobody has to ask for it again.
+SELECT begun.*, clock_timestamp() AS clock
+FROM begin_instance(%(id)s::uuid, %(attempt)s::int, %(worker)s) AS begun;
 
 -- name: settle
 -- The fenced end of an instance, with everything live below it. NULL: the attempt is not the
