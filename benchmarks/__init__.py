@@ -2,9 +2,10 @@
 
     make bench                                  # some ten minutes; writes benchmarks/results/
     .venv/bin/python -m benchmarks --quick      # some two minutes
-    .venv/bin/python -m benchmarks --only gate  # or system
+    .venv/bin/python -m benchmarks --only gate  # or system, durable
 
 The gate by itself, beside other libraries for limits, locks and breakers: see `benchmarks.gate`.
+Steps, waits and trees, beside other systems that keep what they do: see `benchmarks.durable`.
 
 The *floor* of a spawn is one PostgreSQL commit and one Redis round trip: less cannot be asked of
 anything that is durable and decides. *Bare Celery* is a task of the same broker, worker settings

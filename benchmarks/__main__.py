@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only system|gate]`; see the package."""
+"""`python -m benchmarks [--quick] [--only system|durable|gate]`; see the package."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import agents as agents  # registers them in this process too
 from benchmarks import clients, facts, floods, starts
+from benchmarks.durable.measure import measure as measure_durable
 from benchmarks.gate.measure import measure as measure_gate
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.report import Report
@@ -30,7 +31,9 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
-    parser.add_argument("--only", choices=("system", "gate"), help="a part; keeps latest.md")
+    parser.add_argument(
+        "--only", choices=("system", "durable", "gate"), help="a part; keeps latest.md"
+    )
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
     console = Console()
@@ -45,22 +48,26 @@ def main() -> None:
 
 
 def measure(plan: Plan, only: str | None, say: Callable[[str], None]) -> Report:
-    """One run on servers and workers of its own: all, or only the `system` or the `gate`."""
+    """One run on servers and workers of its own: all, or only one part."""
     machine, began, at = facts.machine(), time.monotonic(), datetime.now(UTC)
     samples, versions = Samples(), facts.packages()
     if only != "gate":
-        versions |= _measure_system(plan, samples, say)
-    if only != "system":
+        versions |= _measure_system(plan, only, samples, say)
+    if only in (None, "gate"):
         versions |= measure_gate(plan.gate, samples, say)
     mode = "-".join(filter(None, (plan.name, only)))
     return Report(at, facts.commit(), mode, time.monotonic() - began, machine, versions, samples)
 
 
-def _measure_system(plan: Plan, samples: Samples, say: Callable[[str], None]) -> dict[str, str]:
+def _measure_system(
+    plan: Plan, only: str | None, samples: Samples, say: Callable[[str], None]
+) -> dict[str, str]:
     with stage(plan, lambda name, detail: say(f"{name} {detail}")) as measured:
-        for name, part in PARTS.items():
+        for name, part in PARTS.items() if only != "durable" else ():
             say(f"measuring {name}")
             part(measured, samples)
+        if only != "system":
+            measure_durable(measured, samples, say)
         return facts.servers(measured)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks import work
+from benchmarks.durable import agents as durable  # noqa: F401  # registers them too
 from orchestrator import Context, agent
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.durable import plan as durables
+from benchmarks.durable.plan import DurablePlan
 from benchmarks.gate import plan as gates
 from benchmarks.gate.plan import GatePlan
 
@@ -27,6 +29,8 @@ class Plan:
     flood_size: int
     #: what is measured of the gate by itself
     gate: GatePlan
+    #: what is measured of durable agents
+    durable: DurablePlan
     #: starts per second at load
     load_rate: float = 50.0
     #: threads of every worker, and how many of them are busy at load
@@ -45,6 +49,7 @@ QUICK = Plan(
     flood_rounds=2,
     flood_size=300,
     gate=gates.QUICK,
+    durable=durables.QUICK,
 )
 
 FULL = Plan(
@@ -58,4 +63,5 @@ FULL = Plan(
     flood_rounds=5,
     flood_size=1_000,
     gate=gates.FULL,
+    durable=durables.FULL,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.durable import results as durable
 from benchmarks.gate import results as gate
 from benchmarks.samples import Samples, ratio
 from benchmarks.tables import PING, Aim, Line, Table, timings
@@ -13,12 +14,13 @@ def tables(samples: Samples) -> list[Table]:
     if "spawn" in samples:
         found += [_spawns(samples), _verbs(samples)]
         found += [_starts(samples, "idle"), _starts(samples, "load"), _floods(samples)]
-    return found + gate.tables(samples)
+    return found + durable.tables(samples) + gate.tables(samples)
 
 
 def aims(samples: Samples) -> list[Aim]:
     """The aims, held against what was measured."""
-    return (_aims(samples) if "spawn" in samples else []) + gate.aims(samples)
+    ours = _aims(samples) if "spawn" in samples else []
+    return ours + durable.aims(samples) + gate.aims(samples)
 
 
 def _aims(samples: Samples) -> list[Aim]:

@@ -48,6 +48,8 @@ class Stage:
     #: publishers of the two bare applications
     bare: Celery
     stock: Celery
+    #: for more programs beside them
+    surroundings: Surroundings
 
 
 @contextlib.contextmanager
@@ -66,8 +68,9 @@ def stage(plan: Plan, tell: OnEvent) -> Iterator[Stage]:
         )
         stack = opened.enter_context(Stack(options, tell))
         env = environment(folder, stack.redis_url, stack.database_url, limits)
-        opened.enter_context(_bare_workers(Surroundings(folder, env), plan.concurrency, tell))
-        yield opened.enter_context(_ready(plan, stack))
+        surroundings = Surroundings(folder, env)
+        opened.enter_context(_bare_workers(surroundings, plan.concurrency, tell))
+        yield opened.enter_context(_ready(plan, stack, surroundings))
 
 
 def _forget_settings() -> None:
@@ -85,7 +88,7 @@ def _folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _ready(plan: Plan, stack: Stack) -> Iterator[Stage]:
+def _ready(plan: Plan, stack: Stack, surroundings: Surroundings) -> Iterator[Stage]:
     settings = Settings.load(
         redis_url=stack.redis_url,
         database_url=stack.database_url,
@@ -98,7 +101,7 @@ def _ready(plan: Plan, stack: Stack) -> Iterator[Stage]:
         psycopg.connect(to_libpq(stack.database_url), autocommit=True) as database,
     ):
         apps = bare.make(settings), stock.make(settings)
-        yield Stage(plan, orchestrator, deps, client, database, *apps)
+        yield Stage(plan, orchestrator, deps, client, database, *apps, surroundings)
 
 
 @contextlib.contextmanager

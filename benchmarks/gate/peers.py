@@ -26,6 +26,8 @@ _MODULES = {
     "throttled-py": "throttled",
     "pybreaker": "pybreaker",
     "tasktiger": "tasktiger",
+    "dbos": "dbos",
+    "procrastinate": "procrastinate",
 }
 #: Seconds that whatever is taken may be held.
 _HOLD = 600
