@@ -7,17 +7,19 @@ no slot while the other side works. So it may be left, and come back, like any a
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urljoin
 
-from orchestrator.agents import registry
+from orchestrator.agents import callback, registry
+from orchestrator.agents.callback import signal_of
 from orchestrator.agents.context import Context
 from orchestrator.agents.registry import RegisteredAgent, checked, name_of
 from orchestrator.agents.web import AllowList, Answer, NoAnswer, NotAllowed, TooLong, request
 from orchestrator.config.settings import Settings
-from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.errors import ConfigurationError, NothingReceived
 from orchestrator.domain.instance import AgentSpec
 from orchestrator.domain.provider import read_headers
 from orchestrator.domain.resource import Resource
@@ -46,6 +48,10 @@ class RemoteTimeout(Exception):
     """The remote agent has not finished in the time that it was given."""
 
 
+class RemoteFailed(Exception):
+    """The remote agent says that its work has failed."""
+
+
 #: What no retry can help.
 HOPELESS = (RemoteRefused, RemoteTimeout, NotAllowed, TooLong)
 
@@ -67,7 +73,7 @@ class RemoteAgent:
         """Have it done there; answers what it answers."""
         until = ctx.now() + timedelta(seconds=self.deadline)
         # The same for all that this try of the work sends; a failed attempt begins another.
-        key = f"{ctx.id}-{ctx.failures}"
+        key = callback.key_for(ctx.id, ctx.failures)
         body = {
             "id": ctx.id,
             "agent": ctx.agent,
@@ -84,22 +90,52 @@ class RemoteAgent:
         if self.canceller:
             given = {"url": where, "owner": ctx.id, "key": key}
             ctx.spawn(self.canceller, given, after=[ctx.id], on_failure="run", detached=True)
-        return self._await(ctx, where, extra, answer["retry_after"], until)
+        if not answer["callback"]:
+            return self._await(ctx, where, extra, answer["retry_after"], until)
+        if not answer["location"]:
+            return self._hear(ctx, key, (until - ctx.now()).total_seconds())
+        return self._await(ctx, where, extra, answer["retry_after"], until, key)
 
     def _await(
-        self, ctx: Context, where: str, extra: dict[str, str], pause: float, until: Any
+        self,
+        ctx: Context,
+        where: str,
+        extra: dict[str, str],
+        pause: float,
+        until: datetime,
+        key: str = "",
     ) -> Any:
-        """Look, ever less often, until the work is done."""
+        """Look, ever less often, until the work is done, or its end is heard of under the key."""
         growing = FIRST_LOOK
         while True:
-            ctx.sleep(pause or growing)
+            if key:
+                with suppress(NothingReceived):
+                    return self._outcome(ctx.signal(signal_of(key), timeout=pause or growing))
+            else:
+                ctx.sleep(pause or growing)
             growing = min(LONGEST_PAUSE, 1.5 * growing)
             answer = self._insist(ctx, "poll", "GET", where, None, extra)
             if answer["status"] != 202:
                 return answer["body"]
             pause = answer["retry_after"]
             if ctx.now() >= until:
-                raise RemoteTimeout(f"{self.url} has not finished within {self.deadline:g} s.")
+                raise self._late()
+
+    def _hear(self, ctx: Context, key: str, patience: float) -> Any:
+        """Wait for the other side to say that it is done; there is nowhere to look."""
+        try:
+            told = ctx.signal(signal_of(key), timeout=max(0.0, patience))
+        except NothingReceived:
+            raise self._late() from None
+        return self._outcome(told)
+
+    def _outcome(self, told: dict[str, Any]) -> Any:
+        if "error" in told:
+            raise RemoteFailed(f"{self.url} says: {str(told['error'])[:2_000]}")
+        return told["result"]
+
+    def _late(self) -> RemoteTimeout:
+        return RemoteTimeout(f"{self.url} has not finished within {self.deadline:g} s.")
 
     def _insist(
         self, ctx: Context, name: str, method: str, url: str, body: Any, extra: dict[str, str]
@@ -116,6 +152,7 @@ class RemoteAgent:
         self, method: str, url: str, body: Any, extra: dict[str, str], later: int
     ) -> dict[str, Any]:
         settings = Settings.load()
+        body, may_call = _with_callback(settings, body, extra["Idempotency-Key"])
         try:
             answer = request(
                 AllowList(settings.http_agents_allow),
@@ -128,7 +165,8 @@ class RemoteAgent:
             )
         except NoAnswer as error:
             raise RemoteUnavailable(str(error)) from error
-        return _judged(method, url, answer, may_wait=later + 1 < MOST_LATER)
+        judged = _judged(method, url, answer, may_wait=later + 1 < MOST_LATER)
+        return judged | {"callback": may_call}
 
 
 @dataclass(frozen=True)
@@ -162,7 +200,8 @@ def http_agent(
     """Register an agent that runs elsewhere as the agent `name`: its `url` is sent a POST.
 
     It answers with its result as JSON, or with 202 and a `Location` where the result will be,
-    which is looked at until it is there, for up to `deadline` seconds. With `cancel` that location
+    which is looked at until it is there, for up to `deadline` seconds; or says so itself at the
+    `callback` that it was sent, where the settings have one. With `cancel` that location
     is sent a DELETE when the instance is cancelled. `request_timeout` is the seconds of one
     request; `headers` are sent with each. The URL has to be in the setting `http_agents_allow`.
     The other options are those of `@agent`.
@@ -187,6 +226,14 @@ def http_agent(
         )
         registry.REGISTRY.add(RegisteredAgent(other, Canceller(driver)))
     registry.REGISTRY.declare(one for one in resources if isinstance(one, Resource))
+
+
+def _with_callback(settings: Settings, body: Any, key: str) -> tuple[Any, bool]:
+    """What is sent, with the address of the callback if there is one."""
+    base, secret = settings.http_callback_url, settings.http_callback_secret
+    if body is None or base is None or secret is None:
+        return body, False
+    return {**body, "callback": callback.address(base, secret, key)}, True
 
 
 def _judged(method: str, url: str, answer: Answer, *, may_wait: bool) -> dict[str, Any]:

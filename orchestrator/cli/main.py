@@ -12,6 +12,7 @@ from orchestrator.cli import (
     agents,
     breakers,
     budget,
+    callbacks,
     control,
     deadlocks,
     doctor,
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 processes.add_to(app)
+callbacks.add_to(app)
 agents.add_to(app)
 messages.add_to(app)
 session.add_to(app)

@@ -78,7 +78,7 @@ def worker(
     """Run agents until told to stop. Start as many of these, on as many machines, as needed."""
     if not is_identifier(pool):
         raise InvalidRequest("INVALID_NAME", f"{pool!r} cannot name a pool; see `--help`.")
-    settings = _ready_settings(agents, as_json=as_json)
+    settings = ready_settings(agents, as_json=as_json)
     if not settings.agents:
         raise ConfigurationError(
             "A worker needs agents to run: name their modules with --agents MODULE or in "
@@ -91,7 +91,7 @@ def worker(
 
 def beat(as_json: LogJSON = False) -> None:
     """Run the clock and the housekeeping. Several may run; the work is done once."""
-    settings = _ready_settings(None, as_json=as_json)
+    settings = ready_settings(None, as_json=as_json)
     from workers import main  # see `worker`
 
     main.exit_now(main.keep_house(settings))
@@ -170,7 +170,8 @@ def _celery() -> Path:
     return Path(spec.origin).parent
 
 
-def _ready_settings(agents: list[str] | None, *, as_json: bool) -> Settings:
+def ready_settings(agents: list[str] | None, *, as_json: bool) -> Settings:
+    """The settings of a process that works on a database of this version; logs go by them."""
     settings = Settings.load(**({"agents": ",".join(agents)} if agents else {})).located()
     logging.configure(settings.log_level, as_json=as_json or None)
     assert settings.database_url is not None

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     agents: Annotated[tuple[str, ...], NoDecode] = ()
     #: where remote agents may be: hosts, `*.domain`, addresses, networks, with or without port
     http_agents_allow: Annotated[tuple[str, ...], NoDecode] = ()
+    #: where remote agents reach `orchestrator callbacks`, and what its addresses are signed with
+    http_callback_url: str | None = Field(default=None, pattern=r"^https?://")
+    http_callback_secret: str | None = Field(default=None, repr=False, min_length=16)
     #: the endpoint of models (None: OpenAI's own), and its key
     llm_base_url: str | None = Field(default=None, pattern=r"^https?://")
     llm_api_key: SecretStr | None = None

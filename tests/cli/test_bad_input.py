@@ -234,6 +234,7 @@ NEEDY: list[tuple[str, ...]] = [
     ("migrate",),
     ("worker", "--agents", "tests.support.agents"),
     ("beat",),
+    ("callbacks",),
 ]
 needy = pytest.mark.parametrize("arguments", NEEDY, ids=short)
 
