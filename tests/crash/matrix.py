@@ -98,7 +98,9 @@ class _Chain:
     def _worker(self, point: str) -> Program:
         """A worker that dies at a point as soon as that is armed."""
         fault = {VARIABLE: f"{point}:{self._folder / point / 'dead'}"} if point else {}
-        words = ("--pool", self._pool, "--concurrency", "4")
+        # Alone, so that no neighbour dies between an action and its record.
+        threads = "1" if point.startswith("step.") else "4"
+        words = ("--pool", self._pool, "--concurrency", threads)
         return self._started.worker(*words, agents=AGENTS, **TIMES, **fault)
 
     def _arm(self, point: str) -> list[Handle]:
