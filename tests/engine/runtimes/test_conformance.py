@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator import AsyncContext, Context
+from orchestrator.agents.http import RemoteAgent
 from orchestrator.agents.programs import Program
 from orchestrator.agents.registry import REGISTRY, Registry
 from orchestrator.domain.instance import Instance
@@ -20,6 +21,7 @@ from tests.engine.bench import Bench
 from tests.engine.runtimes.programs import nothing_left, stop, under_way
 from tests.support import conforming
 from tests.support.waiting import wait_until
+from tests.support.web_server import Asked, Say, WebServer
 
 RUNTIMES = ("def", "async", "isolated", "process")
 
@@ -53,16 +55,49 @@ def agent_of(runtime: str) -> Callable[..., Any]:
     return known[runtime]
 
 
+def answer(asked: Asked) -> Say:
+    """The same agent elsewhere, as far as one can be elsewhere: it has no children here."""
+    does = asked.body["args"]
+    return Say(200, "x" * 1_000_000 if does["do"] == "flood" else does["value"])
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    """A server with a remote agent."""
+    server = WebServer(answer)
+    with server.running():
+        monkeypatch.setenv("ORCHESTRATOR_HTTP_AGENTS_ALLOW", f"127.0.0.1:{server.port}")
+        yield server
+
+
 @pytest.fixture(params=RUNTIMES)
 def runner(request: pytest.FixtureRequest, bench: Bench, registry: Registry) -> Iterator[Runner]:
     """Each runtime in turn; nothing of a test is left when it is over."""
-    if request.param == "isolated":
+    yield from runner_of(request.param, bench, registry)
+
+
+@pytest.fixture(params=[*RUNTIMES, "http"])
+def anywhere(
+    request: pytest.FixtureRequest, bench: Bench, registry: Registry, elsewhere: WebServer
+) -> Iterator[Runner]:
+    """The same, with an agent that is not even here."""
+    if request.param == "http":
+        driver = RemoteAgent(f"{elsewhere.url}/jobs", deadline=60, request_timeout=20)
+        bench.agent("agent", driver, retry=RetryPolicy.never())
+        yield Runner(bench, "agent")
+    else:
+        yield from runner_of(request.param, bench, registry)
+
+
+def runner_of(runtime: str, bench: Bench, registry: Registry) -> Iterator[Runner]:
+    """A runner of one runtime, after which nothing is left."""
+    if runtime == "isolated":
         known = REGISTRY.get("conforming")
         assert known is not None
         registry.add(known)
         runner = Runner(bench, "conforming")
     else:
-        bench.agent("agent", agent_of(request.param), retry=RetryPolicy.never())
+        bench.agent("agent", agent_of(runtime), retry=RetryPolicy.never())
         runner = Runner(bench, "agent")
     assert runner.end("return").state is State.COMPLETED  # what stays with a worker is there now
     with nothing_left():
@@ -74,8 +109,8 @@ def runner(request: pytest.FixtureRequest, bench: Bench, registry: Registry) -> 
     [None, 0, -1.5, 'größer 🙂\n\t"\\', [], {"a": [{"b": None}]}, "x" * 200_000],
     ids=["null", "zero", "float", "unicode", "empty", "nested", "long"],
 )
-def test_a_result_is_what_was_returned(runner: Runner, value: Any) -> None:
-    row = runner.end("return", value=value)
+def test_a_result_is_what_was_returned(anywhere: Runner, value: Any) -> None:
+    row = anywhere.end("return", value=value)
     assert (row.state, row.result, row.failures) == (State.COMPLETED, value, 0)
 
 
@@ -86,9 +121,12 @@ def test_an_error(runner: Runner) -> None:
     assert (row.error["type"], row.error["message"]) == ("ValueError", "no such page")
 
 
-def test_too_large_a_result(runner: Runner) -> None:
-    row = runner.end("flood")
-    assert (row.reason, (row.error or {})["type"]) == (Reason.INVALID_RESULT, "TooLarge")
+def test_too_large_a_result(anywhere: Runner) -> None:
+    row = anywhere.end("flood")
+    error = row.error or {}
+    kinds = {error["type"], *(cause["type"] for cause in error.get("causes", []))}
+    assert row.state is State.FAILED
+    assert kinds & {"TooLarge", "TooLong"}
 
 
 def test_children(runner: Runner) -> None:
