@@ -70,6 +70,10 @@ class SleepCalls(Pump):
         """These have ended for good: nobody waits for them any more."""
         self._run_in_parts("tell_ended", ids)
 
+    def hurry(self) -> None:
+        """Have every worker look at once at what has become of its instances; a hint."""
+        self._ask_everywhere("publish", "due", "", 0)
+
     def hold(self, new: NewInstance | Instance, targets: Sequence[str], needs: int) -> str:
         """Keep a recorded spawn until `needs` of the targets have ended; answers its place."""
         return self.hold_many([(new, targets, needs)])[0]

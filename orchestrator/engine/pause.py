@@ -41,6 +41,8 @@ def pause(deps: Deps, scope: str, *, now: bool = False, set_by: str = "") -> Pau
     in_force = limits.put_in_force(deps, parsed)
     # Not before nobody can start again.
     yielding = deps.store.control.ask_to_yield(parsed) if now else ()
+    if yielding:
+        _hurry(deps)
     log.info("scope.paused", scope=str(parsed), set_by=set_by, yielding=len(yielding))
     return PauseReport(str(parsed), True, changed, tuple(yielding), in_force)
 
@@ -65,6 +67,8 @@ def _pause_instance(deps: Deps, instance_id: str, set_by: str) -> PauseReport:
         in_force = True
     log.info("instance.paused", instance=instance_id, set_by=set_by)
     yielding = (instance_id,) if row.state is State.RUNNING else ()
+    if yielding:
+        _hurry(deps)
     return PauseReport(f"instance:{instance_id}", True, changed, yielding, in_force)
 
 
@@ -83,6 +87,11 @@ def put_back(deps: Deps, ids: list[str]) -> None:
     """Let the gate have these in line again."""
     if ids:
         deps.gate.unpause(ids)
+
+
+def _hurry(deps: Deps) -> None:
+    with suppress(GateUnavailable):  # The next heartbeats find it too.
+        deps.gate.hurry()
 
 
 def _live(deps: Deps, instance_id: str) -> Instance:

@@ -14,8 +14,36 @@ from orchestrator.domain.lifecycle import State
 from orchestrator.domain.scope import Scope
 from orchestrator.engine import limits, reconcile
 from orchestrator.engine.explain import explain
+from orchestrator.engine.heartbeat import Heart
 from orchestrator.engine.pause import pause, resume
 from tests.engine.bench import Bench
+from tests.support.waiting import wait_until
+
+
+def test_those_who_run_hear_of_it_at_once(bench: Bench) -> None:
+    """The next heartbeat is an hour away."""
+    begun = threading.Event()
+
+    def works(ctx: Context) -> None:
+        begun.set()
+        while True:
+            ctx.check()
+
+    bench.agent("works", works)
+    one = bench.spawn("works")
+    heart = Heart(bench.deps, bench.host, "default", 3, 3_600.0)
+    heart.start()
+    wait_until(lambda: bench.deps.gate.workers()["bench"] == {"default": 3}, "it has beaten")
+    channel = bench.deps.gate.channels("due")[0]
+    wait_until(lambda: bench.deps.gate.redis.pubsub_numsub(channel)[0][1] == 1, "it listens")
+    thread = threading.Thread(target=bench.execute, args=(one,))
+    thread.start()
+    assert begun.wait(20)
+    pause(bench.deps, f"instance:{one}")
+    thread.join(20)
+    heart.close()
+    assert (bench.row(one).state, bench.row(one).reason) == (State.QUEUED, "PAUSED")
+
 
 SCOPES = ["session:s", "session:default/s", "agent:add", "pool:default", "tenant:default", "global"]
 
