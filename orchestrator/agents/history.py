@@ -9,10 +9,41 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.domain.errors import HistoryTooLong, InvalidRequest, NonDeterministicAgent
-from orchestrator.domain.journal import Entry, Rewind
+from orchestrator.domain.journal import SPAWN, Entry, Rewind
 
 #: The step whose own function runs: that is one operation, and holds no others.
 _STEP: ContextVar[str | None] = ContextVar("step", default=None)
+
+
+class Branch:
+    """A task of an agent that does several things at once.
+
+    Tasks are told apart by who made them, and as which of its tasks: the same in every run,
+    whichever of them is faster.
+    """
+
+    def __init__(self, label: str = "", root: Branch | None = None) -> None:
+        self.label = label
+        self._root = root or self
+        self._split = 0
+
+    def split(self) -> Branch:
+        """The next task that this one makes."""
+        self._split += 1
+        head = f"{self.label}." if self.label else ""
+        return Branch(f"{head}{self._split}", self._root)
+
+    @property
+    def is_one_of_many(self) -> bool:
+        """Whether there ever was another task beside the first."""
+        return self._root._split > 0
+
+
+#: The task whose code runs; None where there can be only one.
+BRANCH: ContextVar[Branch | None] = ContextVar("branch", default=None)
+
+#: Operations that need no record of their own, but hold their place beside those of other tasks.
+_UNRECORDED = frozenset({"wait", "sleep", "random", "uuid", "lock"})
 
 
 @dataclass(frozen=True)
@@ -74,12 +105,18 @@ class History:
         if self._next >= self._limit:
             raise HistoryTooLong(self._instance_id, self._limit)
         self._read()
-        position = self._next
+        position, branch = self._next, BRANCH.get()
+        if branch is not None and branch.label and kind != SPAWN:
+            # So that no task is given what another one did.
+            name = f"{name}@{branch.label}"
         recorded = self._recorded.get(position)
         if recorded is not None and (recorded.kind, recorded.name) != (kind, name):
             raise self.differs(position, recorded.label, _label(kind, name))
         self._next += 1
-        return Place(position, kind, name, recorded)
+        place = Place(position, kind, name, recorded)
+        if recorded is None and branch and branch.is_one_of_many and kind in _UNRECORDED:
+            self.later(place.entry({}))
+        return place
 
     def _read(self) -> None:
         if self._load is not None:
@@ -110,14 +147,15 @@ class History:
 
     def write(self, *entries: Entry) -> None:
         """Record these, and what was left for later."""
-        everything = [*self._unwritten, *entries]
+        everything = self.unwritten(*entries)
         if everything:
             self._write(everything)
             self._unwritten.clear()
 
     def unwritten(self, *entries: Entry) -> list[Entry]:
         """These and what was left for later, for whoever writes them together with more."""
-        return [*self._unwritten, *entries]
+        # Of two at the same place the later one stands.
+        return list({one.position: one for one in (*self._unwritten, *entries)}.values())
 
     def were_written(self) -> None:
         """All of that has been written, together with more."""

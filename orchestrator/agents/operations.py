@@ -56,10 +56,10 @@ class Operations:
 
         When that has an end, it is recorded, so that no later run waits longer; with the `note`.
         """
-        entries = self._history.unwritten()
+        own = []
         if wait.until is not None:
-            entries.append(place.entry({"until": wait.until.isoformat(), **(note or {})}))
-        self._backend.leave(Suspended(wait, entries))
+            own = [place.entry({"until": wait.until.isoformat(), **(note or {})})]
+        self._backend.leave(Suspended(wait, self._history.unwritten(*own)))
 
     def _raised(
         self, place: Place, error: OrchestratorError, children: Sequence[str] = ()

@@ -15,9 +15,10 @@ import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol
 
+from orchestrator.agents.history import BRANCH, Branch
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.loop")
@@ -102,8 +103,12 @@ class SharedLoop:
         context: Context | None = None,
         **options: Any,
     ) -> asyncio.Task[Any]:
-        task = asyncio.Task(coroutine, loop=loop, context=context, **options)
         owner = OWNER.get() if context is None else context.get(OWNER)
+        if owner is not None:
+            context = copy_context() if context is None else context
+            made_by = context.get(BRANCH)
+            context.run(BRANCH.set, Branch() if made_by is None else made_by.split())
+        task = asyncio.Task(coroutine, loop=loop, context=context, **options)
         if owner is not None:
             self._owners[task] = owner
             owner.adopt(task)

@@ -115,6 +115,41 @@ def test_tasks_that_run_again_keep_their_order(bench: Bench) -> None:
     assert len(done) == 6
 
 
+def test_no_task_is_given_what_another_one_did(bench: Bench) -> None:
+    """All ask for the same, and are done in one order at first and in another one later."""
+    done: list[str] = []
+
+    async def twins(ctx: AsyncContext) -> Any:
+        ended = [asyncio.Event() for _ in range(4)]
+        ended[3].set()
+
+        async def act(n: int, what: str) -> str:
+            if what == "first":
+                await ended[n + 1].wait()  # the last one goes first
+            done.append(f"{what} {n}")
+            ended[n].set()
+            return f"{what} {n}"
+
+        async def twin(n: int) -> Any:
+            told = [await ctx.step("act", act, n, "first")]
+            ended[n].set()
+            chance = await ctx.random()
+            await ctx.sleep(0)
+            return [*told, await ctx.step("act", act, n, "second"), chance]
+
+        found = await asyncio.gather(*(twin(n) for n in range(3)))
+        runs.append(found)
+        await ctx.wait(await ctx.spawn("add", {"a": 1}))
+        return found
+
+    runs: list[Any] = []
+    row = run(bench, twins)
+    assert [told[:2] for told in row.result] == [[f"first {n}", f"second {n}"] for n in range(3)]
+    assert sorted(done) == sorted(f"{what} {n}" for what in ("first", "second") for n in range(3))
+    assert len(runs) == 2
+    assert runs[0] == runs[1]
+
+
 def test_another_program_is_noticed(bench: Bench) -> None:
     tries: list[int] = []
 
