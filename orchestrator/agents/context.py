@@ -223,10 +223,7 @@ class Context(Steps, TellsProgress, Messaging, Sharing):
 
     def keep_call(self, place: Place, value: Any) -> Any:
         """Record what a call brought; answers it as a later run will read it."""
-        with self._lock:
-            text = self._encode(value, f"what the call of {place.name} brought")
-            self._history.write(place.entry(text=text))
-            return decoded(text)
+        return self._keep(place, value, f"what the call of {place.name} brought")
 
     # --- how --------------------------------------------------------------------------------
 

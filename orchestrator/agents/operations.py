@@ -68,6 +68,13 @@ class Operations:
         self._history.blame(error, place.position, children)
         return error
 
+    def _keep(self, place: Place, value: object, what: str) -> Any:
+        """Record what an operation brought; answers it as a later run will read it."""
+        with self._lock:
+            text = self._encode(value, what)
+            self._history.write(place.entry(text=text))
+            return decoded(text)
+
     def _encode(self, value: object, what: str) -> str:
         try:
             return payload.encode(value, name=what, max_bytes=self._backend.max_payload_bytes)

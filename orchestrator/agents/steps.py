@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from orchestrator.agents.history import Place, inside_step
-from orchestrator.agents.operations import Operations, checked_seconds, decoded, until_of
+from orchestrator.agents.operations import Operations, checked_seconds, until_of
 from orchestrator.agents.state import AgentState
 from orchestrator.domain.errors import StepFailed
 from orchestrator.domain.failure import describe
@@ -120,12 +120,10 @@ class Steps(Operations):
 
     def keep_step(self, place: Place, value: object) -> Any:
         """Record what a step brought; answers it as a later run will read it."""
-        with self._lock:
-            text = self._encode(value, f"the result of step {place.name}")
-            reached("step.acted")
-            self._history.write(place.entry(text=text))
-            reached("step.recorded")
-            return decoded(text)
+        reached("step.acted")
+        kept = self._keep(place, value, f"the result of step {place.name}")
+        reached("step.recorded")
+        return kept
 
     def fail_step(self, place: Place, error: Exception) -> StepFailed:
         """Record that a step failed for good."""

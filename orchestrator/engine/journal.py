@@ -12,7 +12,7 @@ from orchestrator.domain.journal import Entry
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.fault_points import reached
 from orchestrator.engine.patience import insist
-from orchestrator.engine.running import Run, Stop, StopReason
+from orchestrator.engine.running import Run
 
 
 def load(deps: Deps, run: Run) -> list[Entry]:
@@ -26,7 +26,7 @@ def write(deps: Deps, run: Run, entries: Sequence[Entry]) -> None:
     """Record these. Raises `Stop` when this attempt is not the newest any more."""
     run.check()
     if not insist(lambda: deps.store.journal.write(run.id, run.attempt, entries)):
-        raise _fenced(run)
+        raise run.fenced()
 
 
 def keep(deps: Deps, run: Run, text: str) -> int:
@@ -34,10 +34,5 @@ def keep(deps: Deps, run: Run, text: str) -> int:
     run.check()
     version = insist(lambda: deps.store.journal.write_checkpoint(run.id, run.attempt, text))
     if version is None:
-        raise _fenced(run)
+        raise run.fenced()
     return version
-
-
-def _fenced(run: Run) -> Stop:
-    run.stop(StopReason.FENCED)
-    return Stop(run.reason or StopReason.FENCED)

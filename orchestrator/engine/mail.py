@@ -16,7 +16,7 @@ from orchestrator.domain.waits import WaitKind, WaitNode
 from orchestrator.engine import messages
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.patience import insist
-from orchestrator.engine.running import Run, Stop, StopReason
+from orchestrator.engine.running import Run, Stop
 from orchestrator.engine.wait import note_deadlock
 from orchestrator.store.journal import Recording
 from orchestrator.store.sessions import ShareReply
@@ -64,7 +64,7 @@ class RunMail:
         try:
             return insist(lambda: messages.send(self._deps, new, recording))
         except Stop:
-            raise _fenced(self._run) from None
+            raise self._run.fenced() from None
 
     def subscribe(self, topic: str, operation: Entry, others: Sequence[Entry]) -> None:
         """Have what is published to a topic come to this instance too."""
@@ -72,7 +72,7 @@ class RunMail:
         recording = _recording(self._run, operation, others)
         session = self._run.instance.session
         if not insist(lambda: self._deps.store.messages.subscribe(recording, session, topic)):
-            raise _fenced(self._run)
+            raise self._run.fenced()
 
     def receive(
         self,
@@ -88,7 +88,7 @@ class RunMail:
         table = self._deps.store.messages
         reply = insist(lambda: table.receive(recording, box, name or None, gives_up=gives_up))
         if reply.outcome == "fenced":
-            raise _fenced(self._run)
+            raise self._run.fenced()
         return None if reply.outcome == "nothing" else {"message": reply.message}
 
     def begin_wait_for_reply(self, claim: str, target: str) -> tuple[WaitNode, ...]:
@@ -158,15 +158,10 @@ class RunValues:
 
     def _value_of(self, reply: ShareReply) -> dict[str, Any]:
         if reply.outcome == "fenced":
-            raise _fenced(self._run)
+            raise self._run.fenced()
         return {"outcome": reply.outcome, "version": reply.version}
 
 
 def _recording(run: Run, operation: Entry, others: Sequence[Entry]) -> Recording:
     run.check()
     return Recording(run.id, run.attempt, operation, others)
-
-
-def _fenced(run: Run) -> Stop:
-    run.stop(StopReason.FENCED)
-    return Stop(run.reason or StopReason.FENCED)

@@ -164,6 +164,11 @@ class Run:
         for waker in wakers:
             waker.set()
 
+    def fenced(self) -> Stop:
+        """Stop for an attempt that may not write any more; answers what to raise."""
+        self.stop(StopReason.FENCED)
+        return Stop(self.reason or StopReason.FENCED)
+
     @contextmanager
     def waking(self, event: threading.Event) -> Iterator[None]:
         """While inside, a stop also sets this event: for code that waits for something else."""

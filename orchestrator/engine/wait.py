@@ -28,7 +28,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host
 from orchestrator.engine.fault_points import reached
 from orchestrator.engine.patience import insist
-from orchestrator.engine.running import Run, Stop, StopReason
+from orchestrator.engine.running import Run
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.wait")
@@ -248,17 +248,17 @@ def _pending(deps: Deps, ids: Sequence[str]) -> list[str]:
 
 def _suspend(deps: Deps, host: Host, run: Run, reason: Reason) -> None:
     if not insist(lambda: deps.store.park(run.id, run.attempt, reason)):
-        raise _fenced(run)
+        raise run.fenced()
     insist(lambda: deps.gate.suspend(run.id, run.attempt, host.worker))
 
 
 def _resume(deps: Deps, host: Host, run: Run) -> None:
     """Get a slot again and go on as a new attempt."""
     if not insist(lambda: deps.store.resume(run.id, run.attempt)):
-        raise _fenced(run)
+        raise run.fenced()
     attempt = _wait_for_slot(deps, host, run)
     if insist(lambda: deps.store.begin(run.id, attempt, host.worker)) is None:
-        raise _fenced(run)
+        raise run.fenced()
     run.attempt = attempt
     run.check()
 
@@ -271,13 +271,8 @@ def _wait_for_slot(deps: Deps, host: Host, run: Run) -> int:
         while not (seen.place == "dispatched" and seen.attempt > run.attempt):
             run.check()
             if not seen.place:
-                raise _fenced(run)
+                raise run.fenced()
             bell.wait(LOOK_AGAIN)
             bell.clear()
             seen = insist(lambda: deps.gate.glance(run.id))
         return seen.attempt
-
-
-def _fenced(run: Run) -> Stop:
-    run.stop(StopReason.FENCED)
-    return Stop(run.reason or StopReason.FENCED)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from orchestrator import AsyncContext, Context, RetryPolicy, agent
+from tests.support.waiting import wait_until
 
 
 @agent("add")
@@ -87,9 +89,7 @@ async def call_llm_async(ctx: AsyncContext, tokens: int = 0) -> str:
 def hold(ctx: Context, ledger: str, until: str) -> int:
     """Writes a line when it starts, and ends once the file `until` exists."""
     note(ledger, f"{ctx.id} {ctx.attempt} {os.getpid()}")
-    while not Path(until).exists():
-        ctx.check()
-        time.sleep(0.005)
+    stay_until(ctx, Path(until).exists)
     return ctx.attempt
 
 
@@ -119,7 +119,7 @@ def spin(ctx: Context, ledger: str) -> None:
 def block(ctx: Context, ledger: str) -> None:
     """Blocks where nothing can reach it."""
     note(ledger, ctx.id)
-    time.sleep(3_600)
+    threading.Event().wait(3_600)
 
 
 @agent("leave-children")
@@ -140,6 +140,16 @@ def kill_worker(ctx: Context) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def stay_until(ctx: Context, fact: Callable[[], object]) -> None:
+    """Run until something is true, and leave where the attempt has to stop."""
+
+    def look() -> object:
+        ctx.check()
+        return fact()
+
+    wait_until(look, "what the agent stays for", seconds=3_600.0)
+
+
 def note(ledger: str, line: str) -> None:
     """Append one line, in one write, so that processes do not mix theirs."""
     with Path(ledger).open("ab", buffering=0) as file:
@@ -149,9 +159,7 @@ def note(ledger: str, line: str) -> None:
 @agent("wait-for", retry=RetryPolicy.never())
 def wait_for(ctx: Context, book: str) -> Any:
     """Waits for the instance whose id somebody writes into a file."""
-    while not Path(book).exists() or not Path(book).read_text():
-        ctx.check()
-        time.sleep(0.005)
+    stay_until(ctx, lambda: Path(book).exists() and Path(book).read_text())
     return ctx.wait(ctx.handle(Path(book).read_text()))
 
 
@@ -160,9 +168,7 @@ def hold_lock(ctx: Context, name: str, ledger: str, until: str) -> int:
     """Holds a lock, having written its id and token, until the file `until` exists."""
     with ctx.lock(name) as lock:
         note(ledger, f"{ctx.id} {lock.token}")
-        while not Path(until).exists():
-            ctx.check()
-            time.sleep(0.005)
+        stay_until(ctx, Path(until).exists)
         return lock.token
 
 
