@@ -139,9 +139,11 @@ class Bench:
                 threads[-1].start()
             return fact()
 
-        wait_until(look, what)
-        for thread in threads:
-            thread.join(timeout=20)
+        try:
+            wait_until(look, what)
+        finally:
+            for thread in threads:
+                thread.join(timeout=20)
 
     @contextmanager
     def working(self, *, beating: bool = False) -> Iterator[None]:

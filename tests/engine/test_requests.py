@@ -110,17 +110,21 @@ class TestRequests:
 
         def double(ctx: Context) -> None:
             request = ctx.receive()
+            ctx.signal("go")
             ctx.reply(request, request.body["n"] * 2)
-            ctx.signal("never")
+            ctx.sleep(1_000_000)
 
         bench.agent("double", double)
         other = bench.spawn("double", session="s")
         one = self.ask(bench, other)
+        bench.work_until(lambda: bench.row(other).reason == "WAITING_FOR_SIGNAL", "it was asked")
+        until_it_waits(bench, one)
         wake = bench.deps.gate.wake
         with monkeypatch.context() as away:
             away.setattr(bench.deps.gate, "wake", lambda ids: wake([x for x in ids if x != one]))
             away.setattr(bench.deps.gate, "answer", lambda *_: False)
-            until = "WAITING_FOR_SIGNAL"
+            Orchestrator(bench.deps).signal(other, "go")
+            until = "WAITING_FOR_TIME"
             bench.work_until(lambda: bench.row(other).reason == until, "it has replied")
         assert bench.row(one).state is State.WAITING
         reconcile.run_once(bench.deps)
