@@ -50,7 +50,7 @@ def test_nobody_is_ever_stuck_in_a_storm(gate: Gate, redis_url: str) -> None:
     assert wait_crowd.stuck(gate) == set()
     # And there was something to be found
     assert sum(report.deadlocks for report in reports) > PROCESSES
-    assert sum(report.held for report in reports) > len(wait_crowd.LOCKS)
+    assert sum(report.held for report in reports) >= len(wait_crowd.LOCKS)
 
 
 def test_the_judge_is_not_blind(gate: Gate) -> None:
