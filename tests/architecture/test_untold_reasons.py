@@ -109,8 +109,9 @@ def test_every_rule_that_is_off_for_all_has_a_reason() -> None:
         assert re.search(r'"[A-Z]+\d+",\s+# \w+', line), line
 
 
-#: Waiting for a fact is a loop with a pause; agents of tests work for a while.
-MAY_SLEEP = ("tests/support/waiting.py", "tests/support/agents.py")
+#: Waiting for a fact is a loop with a pause; agents of tests work for a while; delay is what a
+#: slow network is made of.
+MAY_SLEEP = ("tests/support/waiting.py", "tests/support/agents.py", "tests/support/proxy.py")
 
 
 def test_no_test_sleeps() -> None:
