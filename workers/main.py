@@ -22,6 +22,7 @@ from orchestrator.transport.publisher import Publisher
 from workers import process
 from workers.app import HOUSEKEEPING, app, queue_names
 from workers.intake import Intake
+from workers.jobs import periods
 from workers.relay import Relay
 from workers.schedule import schedule
 
@@ -60,6 +61,7 @@ def keep_house(settings: Settings) -> int:
     rebuild.reconfigure(this.deps)
     _declare(settings, this)
     app.conf.beat_schedule = schedule(settings)
+    this.deps.store.housekeeping.expect(periods(settings), name)
     # Nothing has to be remembered between starts: rounds are claimed by server time.
     beat = EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler")
 

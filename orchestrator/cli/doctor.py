@@ -15,6 +15,7 @@ from orchestrator import bootstrap
 from orchestrator.cli import output
 from orchestrator.config.settings import Settings
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.engine import rounds
 from orchestrator.engine.deps import Deps
 from orchestrator.store import migrate
 
@@ -41,7 +42,7 @@ def add_to(app: typer.Typer) -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check versions, servers, schema, clocks, Redis' settings and workers."""
+    """Check versions, servers, schema, clocks, Redis' settings, workers and housekeeping."""
     findings = list(examine())
     if as_json:
         output.as_json([asdict(finding) for finding in findings])
@@ -154,6 +155,16 @@ def _workers(deps: Deps) -> Finding:
     return Finding("workers", bool(offers), found or "none", "" if offers else advice)
 
 
+def _housekeeping(deps: Deps) -> Finding:
+    """Whether each job is done as often as it is to be."""
+    jobs = deps.store.housekeeping.jobs()
+    late = [job for job in jobs if job.age > rounds.MOST_PERIODS * job.period]
+    found = ", ".join(f"{job.job} {job.age:.0f} s ago" for job in late or jobs)
+    advice = "Start one: `orchestrator beat`. If one runs, look at its log for why rounds fail."
+    ok = bool(jobs) and not late
+    return Finding("housekeeping", ok, found or "never", "" if ok else advice)
+
+
 CHECKS: dict[str, Callable[[Deps], Finding]] = {
     "postgresql": _store,
     "schema": _schema,
@@ -162,6 +173,7 @@ CHECKS: dict[str, Callable[[Deps], Finding]] = {
     "eviction": _eviction,
     "persistence": _persistence,
     "workers": _workers,
+    "housekeeping": _housekeeping,
 }
 
 

@@ -30,10 +30,18 @@ class Report:
     #: waits that had to fail, and places found where every slot only waits
     deadlocks: int = 0
     stalls: int = 0
-    #: messages that were old and are gone
+    #: messages, and rounds of housekeeping, that were old and are gone
     removed: int = 0
     #: True when the bound of the round was reached and another should follow at once
     more: bool = False
+
+    def counts(self) -> dict[str, int]:
+        """What was done, by name; only what is not zero."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if value and name not in ("job", "more")
+        }
 
     def to_dict(self) -> dict[str, int | str | bool]:
         """The report as JSON."""

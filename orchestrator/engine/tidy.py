@@ -1,4 +1,6 @@
-"""tidy: remove messages that nobody can receive any more. Every hour, by one of the beats.
+"""tidy: remove messages that nobody can receive any more, and what housekeeping did long ago.
+
+Every hour, by one of the beats.
 
 What is old enough goes, unless one of those that it is for still lives: that one may yet receive
 it, or receive it again. Agents' journals keep what they have received.
@@ -22,4 +24,5 @@ def run_once(deps: Deps) -> Report:
         if page.last is None:
             break
         after = page.last
+    removed += deps.store.housekeeping.remove(deps.message_retention, PAGE * PAGES)
     return Report("tidy", removed=removed)

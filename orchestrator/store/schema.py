@@ -10,15 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from orchestrator.domain.lifecycle import STORED, TERMINAL
+from orchestrator.store import schema_housekeeping
+from orchestrator.store.tables import TIME as _TIME
+from orchestrator.store.tables import UUID as _UUID
+from orchestrator.store.tables import metadata as metadata
 
-NAMING = {
-    "pk": "%(table_name)s_pkey",
-    "fk": "%(table_name)s_%(column_0_name)s_fkey",
-    "ck": "%(table_name)s_%(constraint_name)s_check",
-    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-    "uq": "%(table_name)s_%(column_0_N_name)s_key",
-}
-metadata = sa.MetaData(naming_convention=NAMING)
+#: The pages of the schema beside this one.
+PAGES = (schema_housekeeping,)
 
 
 def _in(column: str, states: tuple[str, ...]) -> str:
@@ -27,9 +25,6 @@ def _in(column: str, states: tuple[str, ...]) -> str:
 
 IS_STORED = _in("state", STORED)
 IS_TERMINAL = _in("state", tuple(state for state in STORED if state in TERMINAL))
-
-_UUID = pg.UUID(as_uuid=False)
-_TIME = sa.DateTime(timezone=True)
 
 sessions = sa.Table(
     "sessions",
@@ -97,6 +92,8 @@ instances = sa.Table(
     sa.Column("retry_of", _UUID, sa.ForeignKey("instances.id")),
     # The attempt that was asked to go back in line, if it still runs.
     sa.Column("yield_attempt", sa.Integer),
+    # Seconds that an attempt may show no sign of progress.
+    sa.Column("progress_timeout", sa.Float),
     sa.ForeignKeyConstraint(["session", "tenant"], ["sessions.id", "sessions.tenant"]),
     sa.CheckConstraint("on_parent_end IN ('terminate', 'detach')", name="on_parent_end"),
     sa.CheckConstraint(IS_STORED, name="state"),
@@ -107,6 +104,7 @@ instances = sa.Table(
     sa.CheckConstraint("(parent_id IS NULL) = (position IS NULL)", name="position"),
     sa.CheckConstraint("failures BETWEEN 0 AND attempt", name="failures"),
     sa.CheckConstraint("cost > 0", name="cost"),
+    sa.CheckConstraint("progress_timeout > 0", name="progress_timeout"),
 )
 sa.Index("instances_session_idx", instances.c.session, instances.c.id)
 sa.Index(

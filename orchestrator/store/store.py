@@ -20,6 +20,7 @@ from orchestrator.store.control import ControlRows, RetriesUsedUp, take_retry
 from orchestrator.store.credits import CreditTable
 from orchestrator.store.database import Connection, Database
 from orchestrator.store.faults import callers_fault, tenant_guard
+from orchestrator.store.housekeeping import HousekeepingTable
 from orchestrator.store.journal import JournalTable, take_back
 from orchestrator.store.limits import LimitTable
 from orchestrator.store.messages import MessageTable
@@ -77,6 +78,7 @@ class Store:
         self.control = ControlRows(database)
         self.messages = MessageTable(database)
         self.shared = SharedTable(database)
+        self.housekeeping = HousekeepingTable(database)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -28,6 +28,7 @@ CHECKS = [
     "eviction",
     "persistence",
     "workers",
+    "housekeeping",
 ]
 
 
@@ -49,10 +50,13 @@ def settings(servers: EmbeddedServers, tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def deps(settings: Settings) -> Iterator[Deps]:
-    """An open gate with a worker."""
+    """An open gate with a worker and a beat."""
     deps = bootstrap.build(settings)
     rebuild.run_once(deps)
     deps.gate.heartbeat("worker-1", "default", 3, [])
+    deps.store.housekeeping.expect({"sweep": 5.0}, "beat-1")
+    with deps.store.database.connection() as connection:
+        connection.execute("UPDATE housekeeping SET ended_at = clock_timestamp()")
     yield deps
     deps.gate.redis.flushall()
     bootstrap.close(deps)
@@ -98,6 +102,25 @@ def test_no_worker(command: Command, deps: Deps) -> None:
     assert "orchestrator worker" in faults(command)["workers"]
 
 
+def test_no_beat_ever_was(command: Command, deps: Deps) -> None:
+    with deps.store.database.connection() as connection:
+        connection.execute("DELETE FROM housekeeping")
+    assert faults(command).keys() == {"housekeeping"}
+    assert "orchestrator beat" in faults(command)["housekeeping"]
+    assert findings(command, 1)["housekeeping"]["found"] == "never"
+
+
+def test_the_beats_are_dead(command: Command, deps: Deps) -> None:
+    """A job is late once it has missed three rounds; others are not told of then."""
+    deps.store.housekeeping.expect({"sweep": 5.0, "tidy": 3_600.0}, "beat-1")
+    with deps.store.database.connection() as connection:
+        connection.execute("UPDATE housekeeping SET ended_at = ended_at - interval '20 s'")
+    assert faults(command).keys() == {"housekeeping"}
+    found = findings(command, 1)["housekeeping"]["found"]
+    assert found.startswith("sweep 2")
+    assert "tidy" not in found
+
+
 def test_keys_may_be_evicted(command: Command, deps: Deps) -> None:
     with configured(deps, "maxmemory-policy", "allkeys-lru"):
         assert faults(command).keys() == {"eviction"}
@@ -128,7 +151,7 @@ def test_the_schema_is_missing(
     assert settings.database_url is not None
     other = settings.database_url.rpartition("/")[0] + "/postgres"
     monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", other)
-    assert faults(command).keys() == {"schema"}
+    assert faults(command).keys() == {"schema", "housekeeping"}
     assert "orchestrator migrate" in faults(command)["schema"]
 
 
