@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from orchestrator.admission.keys import key
-from orchestrator.domain.lifecycle import State
+from orchestrator.domain.instance import Instance
+from orchestrator.domain.lifecycle import Reason, State
+from orchestrator.domain.waits import Wait, WaitKind
 from orchestrator.engine import sweep
 from orchestrator.engine.execute import execute
 from orchestrator.engine.running import Run
+from orchestrator.store.store import Ending
 from tests.engine.bench import LEASE, Bench, gate_state
 from tests.support.make import parent_of, spawn_of
 from tests.support.waiting import wait_until
@@ -54,6 +57,14 @@ def later(bench: Bench, **fields: Any) -> str:
 def lose_everything(bench: Bench) -> None:
     bench.deps.gate.redis.flushall()
     bench.advance(0)
+
+
+def asleep_for(bench: Bench, parent: Instance, children: list[str]) -> None:
+    """A running parent falls asleep until all of these have ended."""
+    bench.deps.gate.begin_wait(parent, 1, "0:1", children)
+    wait = Wait(WaitKind.ENDED, 1, "0:1", targets=tuple(children), needs=len(children))
+    bench.deps.store.journal.suspend(parent.id, 1, Reason.WAITING_FOR_CHILDREN, wait, ())
+    assert bench.deps.gate.suspend(parent.id, 1)
 
 
 def test_slots_and_queues_are_as_before(bench: Bench) -> None:
@@ -117,6 +128,37 @@ def test_what_was_handed_out_but_not_begun_runs_once(bench: Bench) -> None:
     before = bench.state()
     bench.execute(*second)
     assert bench.state() == before
+
+
+@pytest.mark.parametrize("ended", [0, 1, 2])
+def test_who_waits_is_woken_by_the_last_it_waits_for(bench: Bench, ended: int) -> None:
+    """Some of them had ended before; nobody is handed out while the gate is being filled."""
+    parent = bench.begin(bench.spawn("echo"))
+    children = [bench.begin(later(bench, parent=parent_of(parent, n))).id for n in range(2)]
+    asleep_for(bench, parent, children)
+    for child in children[:ended]:
+        bench.deps.store.settle(child, 1, Ending(State.COMPLETED, result="1"))
+    lose_everything(bench)
+    expected = "queued" if ended == 2 else "suspended"
+    assert bench.places(parent.id) == [expected]
+    assert bench.take_messages() == []
+    # The gate hears of the rest as ever
+    for child in children[ended:]:
+        bench.deps.store.settle(child, 1, Ending(State.COMPLETED, result="1"))
+        bench.deps.gate.release(child, 1)
+    bench.offer()
+    assert bench.take_messages() == [(parent.id, 2)]
+
+
+def test_who_starts_after_one_that_has_ended_is_in_line(bench: Bench) -> None:
+    first, other = bench.spawn(), later(bench, pool="gpu")
+    after = later(bench, after=[first, other])
+    bench.execute(first)
+    lose_everything(bench)
+    assert bench.places(first, other, after) == ["", "queued", "held"]
+    bench.deps.store.cancel([other], "CANCELLED", "PARENT_ENDED")
+    lose_everything(bench)
+    assert bench.places(after) == ["queued"]
 
 
 def test_a_run_goes_on_and_its_worker_keeps_its_slot(bench: Bench) -> None:

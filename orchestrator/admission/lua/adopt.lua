@@ -8,11 +8,7 @@
 -- ARGV    id session tenant pool agent priority depth parent budget attempt cost state delay_ms
 -- ARGV    ttl_ms worker wait preemptible
 -- REPLY   place
--- USES    now config entry slots refresh park drop budget sleep
-if redis.call('EXISTS', key.generation) + redis.call('EXISTS', key.rebuilding) == 0 then
-  return redis.error_reply('GATE_EMPTY the gate must be rebuilt')
-end
-
+-- USES    now learn config entry slots refresh park drop budget sleep
 attempt, delay_ms = tonumber(attempt), tonumber(delay_ms)
 local known, sleeps = load(id), wait ~= '' and cjson.decode(wait) or {}
 local is_held = sleeps.kind == 'after' and attempt == 0

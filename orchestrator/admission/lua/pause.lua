@@ -5,10 +5,7 @@
 -- KEYS    gate
 -- ARGV    ids...
 -- REPLY   nothing
--- USES    now config entry park
-if redis.call('EXISTS', key.generation) + redis.call('EXISTS', key.rebuilding) == 0 then
-  return redis.error_reply('GATE_EMPTY the gate must be rebuilt')
-end
+-- USES    now learn config entry park
 for _, id in ipairs(ids) do
   local entry = load(id)
   if entry then

@@ -2,11 +2,12 @@
 -- signal, an end that it was not told of.
 --
 -- Guarantee  who is asleep is in line again, ahead of new work; who is about to fall asleep is
---            when it does. Others are where they were.
+--            when it does. Others are where they were. Also for a gate that is being filled: then
+--            nobody is handed out before it opens.
 -- KEYS    gate
 -- ARGV    ids...
 -- REPLY   more
--- USES    now ready entry waits pump
+-- USES    now learn entry waits pump
 for _, id in ipairs(ids) do
   local entry = load(id)
   if entry and is_asleep(entry) then
@@ -15,4 +16,5 @@ for _, id in ipairs(ids) do
     redis.call('HSET', key.instance .. id, 'woken', entry.attempt)
   end
 end
+if redis.call('EXISTS', key.generation) == 0 then return 0 end
 return pump(4)
