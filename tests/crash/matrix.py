@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import psycopg
-from psycopg.rows import dict_row
 
 from orchestrator import Handle, Orchestrator, SpawnRequest
 from orchestrator.config.settings import Settings
 from orchestrator.engine.fault_points import POINTS, VARIABLE
+from tests.rules.evidence import Evidence, read_ledger, read_store
 from tests.support.processes import Program, programs
 from tests.support.waiting import wait_until
 
@@ -35,8 +32,6 @@ TIMES = {
     "ORCHESTRATOR_RETRY_BUDGET_FLOOR": "1000",
 }
 
-Row = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Aftermath:
@@ -48,12 +43,8 @@ class Aftermath:
     #: seconds from the death until the last tree had ended
     took: float
     results: Sequence[object]
-    #: rows of all instances, of their journals and of their audit trails in order
-    instances: Sequence[Row]
-    steps: Sequence[Row]
-    events: Sequence[Row]
-    #: instance, attempt and name of each action that took place, in order
-    actions: Sequence[tuple[str, int, str]]
+    #: the rows and actions of its trees
+    evidence: Evidence
 
 
 def run(settings: Settings, orchestrator: Orchestrator, folder: Path) -> dict[str, Aftermath]:
@@ -111,24 +102,14 @@ class _Chain:
         return self._orchestrator.spawn_many([request] * TREES)
 
     def _look(self, point: str, code: int, took: float, results: Sequence[object]) -> Aftermath:
-        lines = (self._folder / point / "ledger").read_text().splitlines()
-        actions = [(one, int(attempt), name) for one, attempt, name in map(str.split, lines)]
-        rows = _left(str(self._settings.database_url), point)
-        return Aftermath(point, code, took, results, *rows, actions)
-
-
-_INSTANCES = "SELECT * FROM instances WHERE session = %(session)s ORDER BY id"
-_STEPS = """
-SELECT steps.* FROM steps JOIN instances ON instances.id = instance_id
-WHERE session = %(session)s ORDER BY instance_id, position
-"""
-_EVENTS = "SELECT * FROM events WHERE session = %(session)s AND kind = 'state' ORDER BY sequence"
-
-
-def _left(url: str, session: str) -> tuple[list[Row], list[Row], list[Row]]:
-    with psycopg.connect(url, row_factory=dict_row) as connection:
-        instances, steps, events = (
-            connection.execute(text, {"session": session}).fetchall()
-            for text in (_INSTANCES, _STEPS, _EVENTS)
+        effects = read_ledger(self._folder / point / "ledger")
+        instances, events, steps = read_store(str(self._settings.database_url), [point])
+        # Others of the matrix are under way.
+        mine = {row["id"] for row in instances if row["session"] == point}
+        evidence = Evidence(
+            [row for row in instances if row["id"] in mine],
+            [row for row in events if row["instance_id"] in mine],
+            [row for row in steps if row["instance_id"] in mine],
+            effects=effects,
         )
-    return instances, steps, events
+        return Aftermath(point, code, took, results, evidence)

@@ -1,0 +1,1 @@
+"""The rules R1 to R10, as checks of what is left of a run."""
