@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: what the gate holds, and the lifecycle.
+"""Writes the pages that are made from the code: the gate, the lifecycle, the metrics.
 
 python -m docs.generate            write the pages
 python -m docs.generate --check    exit code 1 and their names when some are not current
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.admission import keys
 from orchestrator.domain import lifecycle
 from orchestrator.domain.lifecycle import STORED, TERMINAL, TRANSITIONS, State
+from orchestrator.telemetry.instruments import MOST_VALUES, Metric
+from orchestrator.telemetry.metrics import CLUSTER, EVENTS
 
 DOCS = Path(__file__).parent
 LUA = Path(keys.__file__).parent / "lua"
@@ -290,11 +292,46 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
+# --- metrics ------------------------------------------------------------------------------
+
+
+def metrics_page() -> str:
+    """Every metric."""
+    return "\n".join(
+        [
+            _NOTE.format(source="orchestrator/telemetry/metrics.py"),
+            "# Metrics",
+            "",
+            "For Prometheus. Durations are seconds. Labels whose values outsiders choose (tenant,",
+            f"agent, resource, pool) tell the {MOST_VALUES} busiest values apart; the others are",
+            "`other`. [How to look at them](../how-to/watch-it.md).",
+            "",
+            *_metric_lines("Of one process", "worker, beat, service: what happens in it", EVENTS),
+            "",
+            *_metric_lines("Of the whole", "answered by `orchestrator metrics`", CLUSTER),
+            "",
+        ]
+    )
+
+
+def _metric_lines(title: str, where: str, metrics: Sequence[Metric]) -> Iterator[str]:
+    yield f"## {title}"
+    yield ""
+    yield _sentence(where)
+    yield ""
+    yield "| metric | type | labels | meaning |"
+    yield "|---|---|---|---|"
+    for one in metrics:
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        yield f"| `{one.name}` | {one.kind} | {labels} | {_escape(one.meaning)} |"
+
+
 # --- writing ------------------------------------------------------------------------------
 
 PAGES: dict[Path, Callable[[], str]] = {
     DOCS / "reference" / "gate.md": gate_page,
     DOCS / "reference" / "lifecycle.md": lifecycle_page,
+    DOCS / "reference" / "metrics.md": metrics_page,
 }
 
 

@@ -19,7 +19,7 @@ from orchestrator.domain.resource import by_name
 from orchestrator.engine import rebuild, resources
 from orchestrator.telemetry.logging import get_logger
 from orchestrator.transport.publisher import Publisher
-from workers import process
+from workers import process, scraped
 from workers.app import HOUSEKEEPING, app, queue_names
 from workers.intake import Intake
 from workers.jobs import periods
@@ -34,6 +34,7 @@ def work(settings: Settings, pool: str, concurrency: int) -> int:
     bootstrap.import_agents(settings.agents)
     name = process.new_name(pool)
     this = process.start_agents(settings, name, pool, concurrency)
+    scraped.serve(settings, this)
     rebuild.reconfigure(this.deps)
     _declare(settings, this)
 
@@ -58,6 +59,7 @@ def keep_house(settings: Settings) -> int:
     """Run beat and the small worker that does what beat starts, in one process."""
     name = process.new_name(HOUSEKEEPING)
     this = process.start_housekeeping(settings, name)
+    scraped.serve(settings, this)
     rebuild.reconfigure(this.deps)
     _declare(settings, this)
     app.conf.beat_schedule = schedule(settings)

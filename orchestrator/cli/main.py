@@ -19,6 +19,7 @@ from orchestrator.cli import (
     explain,
     limits,
     messages,
+    metrics,
     output,
     processes,
     session,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 processes.add_to(app)
 callbacks.add_to(app)
+metrics.add_to(app)
 agents.add_to(app)
 messages.add_to(app)
 session.add_to(app)

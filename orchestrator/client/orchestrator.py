@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -49,6 +50,7 @@ from orchestrator.engine.call import RunDesk, Wish
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shared import SessionValues
 from orchestrator.store.rows import to_trees
+from orchestrator.telemetry import instruments
 
 
 class Orchestrator(MessagingCalls):
@@ -66,9 +68,13 @@ class Orchestrator(MessagingCalls):
     def from_settings(cls, settings: Settings | None = None) -> Self:
         """Connect by the environment, else to the embedded stack that runs in this folder.
 
-        Raises `ConfigurationError` when there is neither.
+        Raises `ConfigurationError` when there is neither. A program that uses `prometheus_client`
+        finds our metrics beside its own.
         """
-        return cls(bootstrap.build(settings or Settings.load(), specs=REGISTRY.specs()))
+        settings = settings or Settings.load()
+        if settings.metrics and "prometheus_client" in sys.modules:
+            instruments.switch_on()
+        return cls(bootstrap.build(settings, specs=REGISTRY.specs()))
 
     def close(self) -> None:
         """Give all connections back."""

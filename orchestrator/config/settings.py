@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(default=16, gt=0)
     #: whether workers send the events that Flower shows
     task_events: bool = True
+    #: whether events are counted for Prometheus, and where this process answers it (0: any free
+    #: port; None: nowhere)
+    metrics: bool = True
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     @field_validator("agents", "http_agents_allow", mode="before")

@@ -21,6 +21,7 @@ from orchestrator.domain.provider import Hint
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Run
+from orchestrator.telemetry import metrics
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.calls")
@@ -76,7 +77,7 @@ def begin(deps: Deps, wish: Wish, run: Run | None = None) -> Caller:
     """Take what a call needs once it is its turn; raises `CallRefused`, or `Stop` for a run."""
     instance = run.id if run else ""
     caller = Caller(new_id(wish.tenant), wish.resource, wish.tenant, instance)
-    may_wait = wish.on_limit == "wait"
+    may_wait, began = wish.on_limit == "wait", time.monotonic()
     try:
         verdict = insist(lambda: deps.gate.acquire(caller, wish.amounts, may_wait=may_wait))
         if verdict.decision == "wait":
@@ -86,6 +87,7 @@ def begin(deps: Deps, wish: Wish, run: Run | None = None) -> Caller:
         raise
     if verdict.decision != "taken":
         raise verdict.to_error(wish.resource)
+    metrics.CALL_WAIT_SECONDS.observe(time.monotonic() - began, wish.resource)
     deps.calls.add(caller)
     return caller
 
@@ -119,6 +121,16 @@ def end(
         agent=instance.agent if instance else None,
     )
     insist(lambda: deps.store.resources.record_call(record))
+    _count(record)
+
+
+def _count(record: CallRecord) -> None:
+    seconds = (record.ended_at - record.started_at).total_seconds()
+    metrics.CALL_SECONDS.observe(seconds, record.resource, record.outcome)
+    for quantity, amount in asdict(record.amounts).items():
+        if amount:
+            who = (record.tenant, record.agent or "")
+            metrics.USED.add(record.resource, quantity, *who, amount=amount)
 
 
 def _wait_for_turn(

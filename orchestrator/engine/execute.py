@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Any, Protocol
 
 from orchestrator.domain.failure import Kinds, with_attempts
@@ -22,6 +23,7 @@ from orchestrator.engine.running import Continued, Left, Run, Running, StopReaso
 from orchestrator.engine.suspend import begin_anew, suspend
 from orchestrator.store.control import RetriesUsedUp
 from orchestrator.store.store import Ending, Standing
+from orchestrator.telemetry import metrics
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.execute")
@@ -96,11 +98,25 @@ def execute(deps: Deps, host: Host, instance_id: str, attempt: int) -> None:
     reached("begin.row" if attempt == 1 else "resume.row")
     run = Run(instance)
     with host.running.entered(run):
-        outcome = _held_back(deps, instance) or host.runtime.run(host, run)
+        outcome = _held_back(deps, instance) or _run(host, run)
         if run.take_settlement():
             finish(deps, run, outcome)
         else:
             host.running.returned(run)
+
+
+def _run(host: Host, run: Run) -> Outcome:
+    """Run the attempt, and count how it was left."""
+    instance = run.instance
+    if run.attempt == 1 and instance.started_at is not None and instance.depends_on is None:
+        waited = (instance.started_at - instance.created_at).total_seconds()
+        metrics.QUEUE_WAIT_SECONDS.observe(waited, instance.pool, instance.priority.label)
+    began = perf_counter()
+    outcome = host.runtime.run(host, run)
+    how, reason = type(outcome).__name__.lower(), getattr(outcome, "reason", None) or ""
+    metrics.RUN_SECONDS.observe(perf_counter() - began, instance.agent, how)
+    metrics.ATTEMPTS.add(instance.pool, how, reason)
+    return outcome
 
 
 def finish(deps: Deps, run: Run, outcome: Outcome) -> None:

@@ -13,12 +13,14 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.fault_points import reached
 from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Run
+from orchestrator.telemetry import metrics
 
 
 def load(deps: Deps, run: Run) -> list[Entry]:
     """What earlier attempts have recorded."""
     entries = insist(lambda: deps.store.journal.load(run.id))
     reached("resume.loaded")
+    metrics.REPLAYED.add(amount=len(entries))
     return entries
 
 
@@ -27,6 +29,8 @@ def write(deps: Deps, run: Run, entries: Sequence[Entry]) -> None:
     run.check()
     if not insist(lambda: deps.store.journal.write(run.id, run.attempt, entries)):
         raise run.fenced()
+    for entry in entries:
+        metrics.STEPS.add(entry.kind)
 
 
 def keep(deps: Deps, run: Run, text: str) -> int:

@@ -29,6 +29,7 @@ from orchestrator.domain.names import is_label
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.running import Stop, StopReason
 from orchestrator.store.journal import Recording
+from orchestrator.telemetry import metrics
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.messages")
@@ -89,6 +90,7 @@ def send(deps: Deps, new: NewMessage, recording: Recording | None = None) -> Sen
     reply = deps.store.messages.send(new, recording)
     if reply.outcome not in ("sent", "repeated"):
         raise _refusal(new, reply.outcome)
+    metrics.MESSAGES.add(new.kind)
     wake(deps, reply.woken)
     return Sent(new.id, reply.recipients, reply.skipped)
 

@@ -7,8 +7,9 @@ runs out by itself; a crash after it leaves a row that the reconciler puts in li
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from time import perf_counter
 
 from orchestrator.domain.errors import (
     GateUnavailable,
@@ -24,15 +25,31 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.fault_points import reached
 from orchestrator.engine.prepare import prepare
 from orchestrator.store import store
+from orchestrator.telemetry import metrics
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.spawn")
 
 
+@contextmanager
+def _measured() -> Iterator[None]:
+    """Measure how long a spawn takes, by its answer."""
+    began, answer = perf_counter(), "failed"
+    try:
+        yield
+        answer = "accepted"
+    except SpawnRefused:
+        answer = "refused"
+        raise
+    finally:
+        metrics.SPAWN_SECONDS.observe(perf_counter() - began, answer)
+
+
+@_measured()
 def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> str:
     """Accept one spawn and answer its id, or raise `SpawnRefused` and leave nothing behind."""
     [new] = _prepared(deps, [request], [parent])
-    verdict = deps.gate.check_in(new, request.on_limit, held=new.depends_on is not None)
+    verdict = _check_in(deps, new, request.on_limit)
     if verdict.decision is Decision.REFUSED:
         return _earlier_or_refuse(deps, new, verdict)
     reached("spawn.checked_in")
@@ -44,6 +61,7 @@ def spawn(deps: Deps, request: SpawnRequest, parent: Parent | None = None) -> st
     return new.id
 
 
+@_measured()
 def spawn_many(
     deps: Deps, requests: Sequence[SpawnRequest], parents: Sequence[Parent] | None = None
 ) -> list[str]:
@@ -53,6 +71,8 @@ def spawn_many(
     news = _prepared(deps, requests, parents or [None] * len(requests))
     held = [new.id for new in news if new.depends_on]
     verdicts = deps.gate.check_in_many(news, [request.on_limit for request in requests], held)
+    for new, verdict in zip(news, verdicts, strict=True):
+        _count(new, verdict)
     reached("spawn.checked_in")
     ids: dict[str, str] = {}
     try:
@@ -91,13 +111,25 @@ def spawn_within(
 
 def accept(deps: Deps, new: NewInstance, record: Callable[[], bool]) -> bool:
     """Accept a checked spawn that is recorded in a way of its own; False if that was not done."""
-    verdict = deps.gate.check_in(new, "queue")
+    verdict = _check_in(deps, new, "queue")
     if verdict.decision is Decision.REFUSED:
         raise verdict.to_error()
     if not _record(deps, new, record):
         return False
     _follow(deps, [new])
     return True
+
+
+def _check_in(deps: Deps, new: NewInstance, on_limit: str) -> Verdict:
+    began = perf_counter()
+    verdict = deps.gate.check_in(new, on_limit, held=new.depends_on is not None)
+    metrics.ADMISSION_SECONDS.observe(perf_counter() - began)
+    _count(new, verdict)
+    return verdict
+
+
+def _count(new: NewInstance, verdict: Verdict) -> None:
+    metrics.VERDICTS.add(verdict.decision, verdict.refusal or "", new.tenant)
 
 
 def _prepared(

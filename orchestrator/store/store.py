@@ -268,6 +268,11 @@ class Store:
             for row in rows
         }
 
+    def oldest_ready(self) -> dict[str, float]:
+        """By pool, for how many seconds one has been ready to begin for the first time."""
+        rows = self.database.rows(statement("oldest_ready"))
+        return {row["pool"]: row["seconds"] for row in rows}
+
     def find_earlier(self, new: NewInstance) -> Instance | None:
         """The instance whose idempotency key or position a spawn has asked for again."""
         with self.database.connection() as connection:

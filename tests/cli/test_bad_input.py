@@ -235,6 +235,7 @@ NEEDY: list[tuple[str, ...]] = [
     ("worker", "--agents", "tests.support.agents"),
     ("beat",),
     ("callbacks",),
+    ("metrics",),
 ]
 needy = pytest.mark.parametrize("arguments", NEEDY, ids=short)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,23 @@ class Programs:
         assert program.process.poll() is None, program.log.read_text()
         return program
 
-    def _start(self, command: Sequence[str], env: Mapping[str, str]) -> Program:
+    def serve(self, port: int, *command: str, **env: str) -> Program:
+        """Any command that listens on a port, once it does."""
+
+        def listens() -> bool:
+            with socket.socket() as connection:
+                return connection.connect_ex(("127.0.0.1", port)) == 0
+
+        program = self._start(command, env, listens)
+        assert program.process.poll() is None, program.log.read_text()
+        return program
+
+    def _start(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        is_ready: Callable[[], bool] | None = None,
+    ) -> Program:
         number = len(self._started)
         ready = self._folder / f"ready-{number}"
         log = self._folder / f"{command[0]}-{number}.log"
@@ -82,7 +99,7 @@ class Programs:
         program = Program(process, log)
         self._started.append(program)
         wait_until(
-            lambda: ready.exists() or process.poll() is not None,
+            lambda: (is_ready or ready.exists)() or process.poll() is not None,
             f"{' '.join(command)} is ready",
             seconds=60.0,
         )

@@ -44,6 +44,15 @@ SELECT * FROM tree ORDER BY id;
 -- name: events
 SELECT * FROM events WHERE instance_id = %(id)s ORDER BY sequence;
 
+-- name: oldest_ready
+-- Of those that were never begun: whoever comes back to the line goes ahead of them.
+SELECT pool, extract(epoch FROM clock_timestamp() - min(coalesce(not_before, created_at)))::float8
+    AS seconds
+FROM instances
+WHERE ended_at IS NULL AND state = 'queued' AND attempt = 0 AND paused_at IS NULL
+  AND depends_on IS NULL AND coalesce(not_before, created_at) <= clock_timestamp()
+GROUP BY pool;
+
 -- name: notes
 -- The newest events of a kind that are no change of state.
 SELECT * FROM events WHERE kind = %(kind)s ORDER BY sequence DESC LIMIT %(limit)s;
