@@ -22,8 +22,9 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
+from types import MappingProxyType
 
 from orchestrator.admission.keys import literal, literal_table, lua_table
 
@@ -97,12 +98,12 @@ class Library:
         arguments = tuple(header.get("ARGV", "").split())
         pieces = self._used(header, {})
         first = [pieces.pop(one) for one in _FIRST if one in pieces]
-        functions = [one for piece in pieces.values() for one in _statements(piece)]
+        functions = tuple(one for piece in pieces.values() for one in _statements(piece))
         body = _put_where_needed(text, functions)
         parts = [lua_table(), *first, _locals(arguments), *body]
         return Script(name, "\n".join(parts), arguments)
 
-    def _used(self, header: dict[str, str], found: dict[str, str]) -> dict[str, str]:
+    def _used(self, header: Mapping[str, str], found: dict[str, str]) -> dict[str, str]:
         """The pieces that a header names and all they use, each after what it uses."""
         for name in header.get("USES", "").split():
             if name not in found:
@@ -112,26 +113,36 @@ class Library:
         return found
 
     def _piece(self, name: str) -> str:
-        return self._pieces.get(name) or self._page(f"lib/{name}")
+        if name not in self._pieces:
+            self._pieces[name] = self._page(f"lib/{name}")
+        return self._pieces[name]
 
     def _page(self, name: str) -> str:
         return _LUA.joinpath(f"{name}.lua").read_text()
 
 
-def _put_where_needed(page: str, functions: list[str]) -> Iterator[str]:
+# What follows looks at text alone, and at the same text again and again: for every script that
+# uses a piece, and for every gate of a process.
+
+
+@cache
+def _put_where_needed(page: str, functions: tuple[str, ...]) -> tuple[str, ...]:
     """The statements of a page, each after what it needs, by itself or through others."""
+    found: list[str] = []
     for statement in _statements(page):
-        words, needed = _words(statement), []
+        words, needed = set(_words(statement)), []
         for function in reversed(functions):
-            if words & defined(function):
+            if not words.isdisjoint(defined(function)):
                 words |= _words(function)
                 needed.append(function)
-        yield from reversed(needed)
-        functions = [one for one in functions if one not in needed]
-        yield statement
+        found += reversed(needed)
+        functions = tuple(one for one in functions if one not in needed)
+        found.append(statement)
+    return tuple(found)
 
 
-def _statements(page: str) -> list[str]:
+@cache
+def _statements(page: str) -> tuple[str, ...]:
     """The outermost ones, each with the comment above it and with what defines no name below."""
     found: list[list[str]] = [[]]
     for line in page.splitlines():
@@ -139,27 +150,30 @@ def _statements(page: str) -> list[str]:
         if is_said and not _INSIDE.match(line):
             found.append([])
         found[-1].append(line)
-    return ["\n".join(lines) for lines in found]
+    return tuple("\n".join(lines) for lines in found)
 
 
-def defined(page: str) -> set[str]:
+@cache
+def defined(page: str) -> frozenset[str]:
     """The names that the outermost statements of a page define."""
-    return {
+    return frozenset(
         name
         for function, variables in _DEFINED.findall(page)
         for name in (function or variables).split(", ")
-    }
+    )
 
 
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", re.sub(r"--.*", "", text)))
+@cache
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", re.sub(r"--.*", "", text)))
 
 
-def _header(text: str) -> dict[str, str]:
+@cache
+def _header(text: str) -> Mapping[str, str]:
     fields: dict[str, str] = {}
     for field, value in _FIELD.findall(text):
         fields[field] = f"{fields.get(field, '')} {value}".strip()
-    return fields
+    return MappingProxyType(fields)
 
 
 def _locals(arguments: tuple[str, ...]) -> str:
