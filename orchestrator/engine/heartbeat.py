@@ -13,6 +13,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, abandon
 from orchestrator.engine.running import Run, StopReason
 from orchestrator.store.store import Standing
+from orchestrator.telemetry import metrics
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.heartbeat")
@@ -77,14 +78,19 @@ class Heart:
 
     def _beat_safely(self) -> float:
         """Beat; answers the seconds until the next one. Whatever happens, the heart goes on."""
+        began = time.monotonic()
         try:
             next_due = beat(self._deps, self._host, self._pool, self._capacity)
         except OrchestratorError as error:
+            metrics.HEARTBEATS.add("failed")
             log.warning("heartbeat.failed", error=error.code)
             return TICK
         except Exception:
+            metrics.HEARTBEATS.add("failed")
             log.exception("heartbeat.failed")
             return TICK
+        metrics.HEARTBEATS.add("sent")
+        metrics.HEARTBEAT_SECONDS.observe(time.monotonic() - began)
         if self._on_first_beat is not None:
             self._on_first_beat()
             self._on_first_beat = None

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.report import Report
 from orchestrator.engine.deps import Deps
+from orchestrator.telemetry import metrics
 from orchestrator.telemetry.logging import get_logger
 
 log = get_logger("orchestrator.housekeeping")
@@ -46,6 +47,9 @@ def tell(
     deps: Deps, process: str, job: str, period: float, seconds: float, counts: Counter[str]
 ) -> None:
     """What a round did: all reports of all jobs pass through here."""
+    metrics.ROUND_SECONDS.observe(seconds, job)
+    for action, count in counts.items():
+        metrics.ROUND_ACTIONS.add(job, action, amount=count)
     if counts:
         log.info("round.done", job=job, seconds=round(seconds, 3), **counts)
     try:

@@ -42,6 +42,7 @@ def test_a_worker_tells_what_it_has_done(orchestrator: Orchestrator, start: Prog
     found = samples(text)
     done = (("outcome", "completed"), ("pool", "default"), ("reason", ""))
     assert found["orchestrator_attempts_total", *done] == 1
+    assert found["orchestrator_heartbeats_total", ("result", "sent")] >= 1
     assert get(f"http://127.0.0.1:{port}/health")[0] == 200
     assert get(f"http://127.0.0.1:{port}/")[0] == 404
 

@@ -11,9 +11,11 @@ from orchestrator.agents.context import Context
 from orchestrator.domain.call import Amounts, Outcome
 from orchestrator.domain.errors import SpawnRefused
 from orchestrator.domain.provider import Hint
+from orchestrator.domain.report import Report
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.engine import call, overview
 from orchestrator.engine.overview import Reading
+from orchestrator.engine.rounds import run_round
 from orchestrator.telemetry import instruments
 from tests.engine.bench import Bench
 
@@ -87,6 +89,13 @@ def test_calls_are_counted_with_what_they_used(bench: Bench, counted: Counted) -
     assert counted("call_wait_seconds_count", resource="llm") == 1
     used = {"resource": "llm", "quantity": "input_tokens", "tenant": "acme", "agent": ""}
     assert counted("resource_used_total", **used) == 7
+
+
+def test_rounds_of_housekeeping_are_counted(bench: Bench, counted: Counted) -> None:
+    done = run_round(bench.deps, "here", "reap", 60.0, lambda _deps: Report("reap", orphans=3))
+    assert done == {"orphans": 3}
+    assert counted("housekeeping_seconds_count", job="reap") == 1
+    assert counted("housekeeping_actions_total", job="reap", action="orphans") == 3
 
 
 def values(bench: Bench) -> dict[tuple[str, ...], float]:
