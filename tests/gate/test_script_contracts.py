@@ -93,7 +93,7 @@ def test_no_piece_is_left_over() -> None:
 def test_a_script_gives_nothing_the_name_of_a_function_that_it_uses(script: Script) -> None:
     # The function may stand after the script's own variable, and would take its place.
     own = defined(SCRIPTS[script.name]) | {one.removesuffix("...") for one in script.arguments}
-    used, names = _uses(SCRIPTS[script.name]), set()
+    used, names = _uses(SCRIPTS[script.name]), set[str]()
     while used:
         piece = PIECES[used.pop()]
         names |= defined(piece)
