@@ -126,6 +126,7 @@ class Gate(
             min(dues, default=None),
             frozenset().union(*(pulse.doubtful for pulse in pulses)),
             frozenset().union(*(pulse.displaced for pulse in pulses)),
+            frozenset().union(*(pulse.unheld for pulse in pulses)),
         )
 
     def _beat(
@@ -133,9 +134,14 @@ class Gate(
     ) -> Pulse:
         flat = [field for pair in running for field in pair]
         values = {"worker": worker, "pool": pool, "capacity": capacity, "running": flat}
-        more, due, count, *ids = self._run_on(number, "heartbeat", **values)
-        displaced, doubtful = frozenset(ids[:count]), frozenset(ids[count:])
-        return Pulse(bool(more), None if due < 0 else due / 1000, doubtful, displaced)
+        more, due, displaced, doubtful, *ids = self._run_on(number, "heartbeat", **values)
+        return Pulse(
+            bool(more),
+            None if due < 0 else due / 1000,
+            frozenset(ids[displaced : displaced + doubtful]),
+            frozenset(ids[:displaced]),
+            frozenset(ids[displaced + doubtful :]),
+        )
 
     def _shares(
         self, capacity: int, running: Sequence[tuple[str, int]]

@@ -22,6 +22,8 @@ class Pulse:
     doubtful: frozenset[str]
     #: instances that have to give way to something more urgent
     displaced: frozenset[str] = frozenset()
+    #: instances that have no lease here that could be renewed
+    unheld: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Protocol
 
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.failure import Kinds, with_attempts
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.journal import Rewind
@@ -19,7 +20,15 @@ from orchestrator.engine import dependencies, progress
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.fault_points import reached
 from orchestrator.engine.patience import insist
-from orchestrator.engine.running import Continued, Left, Run, Running, StopReason, Suspended
+from orchestrator.engine.running import (
+    Continued,
+    Left,
+    Run,
+    Running,
+    StopReason,
+    Suspended,
+    awake,
+)
 from orchestrator.engine.suspend import begin_anew, suspend
 from orchestrator.store.control import RetriesUsedUp
 from orchestrator.store.store import Ending, Standing
@@ -91,12 +100,14 @@ class Host:
 def execute(deps: Deps, host: Host, instance_id: str, attempt: int) -> None:
     """Do all that a message `(instance_id, attempt)` asks for."""
     reached("begin.before" if attempt == 1 else "resume.before")
-    instance = insist(lambda: deps.store.begin(instance_id, attempt, host.worker))
+    asked_at, instance = insist(
+        lambda: (awake(), deps.store.begin(instance_id, attempt, host.worker))
+    )
     if instance is None:
         _turn_away(deps, instance_id, attempt)
         return
     reached("begin.row" if attempt == 1 else "resume.row")
-    run = Run(instance)
+    run = Run(instance, deps.lease, asked_at)
     with host.running.entered(run):
         outcome = _held_back(deps, instance) or _run(host, run)
         if run.take_settlement():
@@ -121,6 +132,9 @@ def _run(host: Host, run: Run) -> Outcome:
 
 def finish(deps: Deps, run: Run, outcome: Outcome) -> None:
     """Write how an attempt ended, and give its slot back."""
+    if outcome == Stopped(StopReason.LEASE_LOST):
+        _let_go(deps, run)
+        return
     insist(lambda: progress.flush(deps, [run], last=True))
     match outcome:
         case Completed(result):
@@ -168,6 +182,18 @@ def _leave_off(deps: Deps, run: Run, why: StopReason) -> None:
     if why is StopReason.CANCELLED:
         insist(lambda: deps.store.note(run.id, "stopped", {"how": _how_stopped(run)}))
     _release(deps, run)
+
+
+def _let_go(deps: Deps, run: Run) -> None:
+    """Nobody could say whether it is still this worker's. If it is, it goes back in line.
+
+    That is tried once: where it cannot be said, the lease of the attempt says it to all others.
+    """
+    try:
+        if deps.store.hand_back(run.id, run.attempt, Reason.LEASE_EXPIRED) is not None:
+            deps.gate.requeue(run.instance, run.attempt)
+    except Unavailable as error:
+        log.warning("run.let_go", instance=run.id, attempt=run.attempt, error=error.code)
 
 
 def _leave(deps: Deps, run: Run, left: Left) -> None:

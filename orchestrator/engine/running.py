@@ -34,6 +34,17 @@ class StopReason(StrEnum):
     PAUSED = "PAUSED"
     #: something more urgent needs its slot; it goes on later
     PREEMPTED = "PREEMPTED"
+    #: for a whole lease nobody could say that it is still this worker's: another may have it
+    LEASE_LOST = "LEASE_LOST"
+
+
+def awake() -> float:
+    """Seconds of a clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(_CLOCK)
+
+
+#: A machine that slept has let its leases run out; Linux alone has a clock that tells.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Stop(BaseException):
@@ -87,11 +98,18 @@ class Run:
     Stopping goes in three steps: `stop` sets the event that `check` and all waits look at;
     `interrupt` breaks into the function from outside; an attempt that still does not end is
     abandoned (see `engine/execute.py`).
+
+    It is this worker's for `lease` seconds after somebody was last asked who said so, `asked_at`
+    being when the first one was; see `awake`.
     """
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(
+        self, instance: Instance, lease: float = float("inf"), asked_at: float | None = None
+    ) -> None:
         self.instance = instance
         self.attempt = instance.attempt
+        self._lease = lease
+        self._own_until = (awake() if asked_at is None else asked_at) + lease
         self.deadline = time.monotonic() + instance.timeout_seconds
         self.stopped = threading.Event()
         self.reason: StopReason | None = None
@@ -135,6 +153,15 @@ class Run:
         """A name for one wait of this run, or for one lock it wants."""
         return f"{self._name}:{next(self._claims)}"
 
+    def confirm(self, asked_at: float) -> None:
+        """Who was asked then, by `awake`, has said that it is still this worker's."""
+        self._own_until = max(self._own_until, asked_at + self._lease)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody has confirmed it for a whole lease."""
+        return awake() > self._own_until
+
     def ask(self, reason: StopReason) -> None:
         """Ask the attempt to stop at its next `check`; until then it is left alone."""
         self._asked = reason
@@ -143,6 +170,8 @@ class Run:
         """Raise `Stop` if this attempt has to stop, and `Left` if its function is being left."""
         if self._asked is not None and self.reason is None:
             self.stop(self._asked)
+        if self.is_lost:
+            self.stop(StopReason.LEASE_LOST)
         if self.reason is not None:
             raise Stop(self.reason)
         if self.left is not None:

@@ -111,8 +111,9 @@ def plain_reply(call: Call) -> Any:
     """A reply as the model gives it: what a heartbeat doubts has no order."""
     if call.name != "heartbeat":
         return call.reply
-    due, count, *ids = call.reply
-    return [due, count, *ids[:count], *sorted(set(ids[count:]))]
+    due, displaced, doubtful, *ids = call.reply
+    others = ids[displaced : displaced + doubtful], ids[displaced + doubtful :]
+    return [due, ids[:displaced], *(sorted(set(some)) for some in others)]
 
 
 def _told(entry: Entry) -> Told:

@@ -85,6 +85,16 @@ async def call_llm_async(ctx: AsyncContext, tokens: int = 0) -> str:
     return call.id
 
 
+@agent("tick", retry=RetryPolicy(first_delay=0.05))
+def tick(ctx: Context, ledger: str, until: str) -> int:
+    """Writes lines with its attempt, asking nobody anything, until a file exists."""
+    while not Path(until).exists():
+        with Path(ledger).open("a") as file:
+            file.write(f"{ctx.attempt} {os.getpid()}\n")
+        threading.Event().wait(0.02)
+    return ctx.attempt
+
+
 @agent("hold", retry=RetryPolicy(max_attempts=5))
 def hold(ctx: Context, ledger: str, until: str) -> int:
     """Writes a line when it starts, and ends once the file `until` exists."""

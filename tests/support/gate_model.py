@@ -500,7 +500,7 @@ class GateModel:
         if capacity != offer.get(pool, 0):  # to offer nothing is not to offer, at first
             offer[pool] = capacity
         self.alive[worker] = self.now + self.config["lease_ms"]
-        doubtful, displaced = set(), []
+        doubtful, displaced, unheld = set(), [], set()
         for one, attempt in zip(running[::2], running[1::2], strict=True):
             item = self.items.get(one)
             if not item or item.attempt != attempt or item.stop or item.place == "expired":
@@ -509,12 +509,14 @@ class GateModel:
                 displaced.append(one)
             if item and item.attempt == attempt and item.has_lease:
                 item.until = self.now + self.config["lease_ms"]
+            else:
+                unheld.add(one)
         self._housekeep("heartbeat")
         dues = [item.until for item in self._at("delayed")]
         dues += [item.timer for item in self.items.values() if item.timer is not None]
         due = min(dues, default=None)
         left = -1 if due is None else max(0, due - self.now)
-        return [left, len(displaced), *displaced, *sorted(doubtful)]
+        return [left, displaced, sorted(doubtful), sorted(unheld)]
 
     def leave(self, *, worker: str) -> str:
         """A worker takes no more work."""
