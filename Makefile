@@ -22,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tour dev test lint check chaos bench lock clean
+.PHONY: help setup demo tour dev test lint check chaos mutants bench lock clean
 
 help:  ## Show this list
 	@echo "Targets:"
@@ -52,7 +52,10 @@ lint: $(STAMP)  ## Format, lint, types, floors
 check: lint  ## The same, and the unit tests
 	@echo "unit tests"; $(BIN)/pytest -q $(UNIT_TESTS)
 
-chaos: $(STAMP)  ## Seed hundreds of mistakes into the gate's scripts; its models must find each (an hour)
+chaos: $(STAMP)  ## Kill, cut and wipe everything under load, and judge all rules (MINUTES=5 SEED=7)
+	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(SEED),--seed "$(SEED)")
+
+mutants: $(STAMP)  ## Seed hundreds of mistakes into the gate's scripts; its models must find each (an hour)
 	@$(BIN)/python -m tests.gate.mutants
 
 bench: $(STAMP) $(PEERS)  ## Measure latency and throughput, beside bare Celery, other libraries and the floor

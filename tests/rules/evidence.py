@@ -65,7 +65,8 @@ class Evidence:
     #: what agents did, in order; read before the rows
     effects: Sequence[Effect] = ()
     limits: Limits = field(default_factory=Limits)
-    #: limits of single scopes that differ from `limits`: (`pool`, `gpu`) -> 4
+    #: limits of single scopes that differ from `limits`: (`pool`, `gpu`) -> 4;
+    #: and (`calls`, resource) -> how many calls of it may be under way
     special: Mapping[tuple[str, str], int] = field(default_factory=dict)
     #: whether all had time to end; else only what must hold at any moment is judged
     at_rest: bool = True

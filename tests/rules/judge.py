@@ -83,6 +83,9 @@ def _r2_no_limit_is_exceeded(evidence: Evidence, books: Books) -> Iterator[Fact]
     for scope, ids in evidence.gate.slots.items():
         yield "", _excess(evidence, books, scope, ids)
     yield "", _excess(evidence, books, ("global", ""), frozenset(evidence.gate.leases))
+    for resource, count in evidence.gate.calls.items():
+        most = evidence.special.get(("calls", resource), count)
+        yield "", f"{count} calls of {resource} at once, not {most}" if count > most else None
     for row in evidence.instances:
         deep = row["depth"] > evidence.limits.max_depth
         yield row["id"], f"is at depth {row['depth']}" if deep else None

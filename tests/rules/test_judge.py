@@ -167,6 +167,10 @@ BREACHES: dict[str, tuple[str, Evidence]] = {
     "one slot too many in a session": ("R2", replace(BUSY, limits=Limits(session_concurrency=1))),
     "one slot too many of a kind": ("R2", replace(BUSY, special={("agent", "kind"): 1})),
     "one slot too many in all": ("R2", replace(BUSY, limits=Limits(global_concurrency=1))),
+    "one call too many": (
+        "R2",
+        replace(BUSY, gate=GateView(calls={"api": 3}), special={("calls", "api"): 2}),
+    ),
     "one more than were adopted": (
         "R2",
         replace(
