@@ -113,6 +113,7 @@ class Context(Steps, TellsProgress, Messaging, Sharing):
         detached: bool = False,
         on_parent_end: str = "terminate",
         preemptible: bool | None = None,
+        progress_timeout: float | None = None,
     ) -> Handle:
         """Spawn a child. Its priority is this instance's own unless said otherwise.
 
@@ -138,6 +139,7 @@ class Context(Steps, TellsProgress, Messaging, Sharing):
             detached=detached,
             on_parent_end=on_parent_end,
             preemptible=preemptible,
+            progress_timeout=progress_timeout,
         )
         return self.spawn_many([request])[0]
 

@@ -55,6 +55,7 @@ def process_agent(
     memory_limit: int | None = None,
     grace: float = 5.0,
     interactive: bool = False,
+    progress_timeout: float | None = None,
 ) -> None:
     """Register a program as the agent `name`: it reads JSON from stdin and writes JSON to stdout.
 
@@ -62,9 +63,10 @@ def process_agent(
     first line, for the answers to what it asks: it can spawn and wait. Of the worker's environment
     it is given PATH, HOME, LANG, TZ and a few like them, and beside these what is in `env`.
     `memory_limit` is the bytes each of its processes may map, `grace` the seconds between SIGTERM
-    and SIGKILL when it has to stop. The other options are those of `@agent`.
+    and SIGKILL when it has to stop. Whatever it writes is a sign of its progress. The other
+    options are those of `@agent`.
     """
-    checked("process_agent", name, pool, timeout)
+    checked("process_agent", name, pool, timeout, progress_timeout)
     _check(name, command, env or {}, memory_limit, grace)
     spec = AgentSpec(
         name=name,
@@ -73,6 +75,7 @@ def process_agent(
         retry=retry or RetryPolicy(),
         resources=tuple(map(name_of, resources)),
         takes_any=True,
+        progress_timeout=progress_timeout,
     )
     program = Program(tuple(command), dict(env or {}), cwd, memory_limit, grace, interactive)
     registry.REGISTRY.add(RegisteredAgent(spec, program))

@@ -108,6 +108,7 @@ def agent(
     resources: tuple[str | Resource, ...] = (),
     isolate: bool = False,
     memory_limit: int | None = None,
+    progress_timeout: float | None = None,
 ) -> Callable[[Function], Function]:
     """Register a function as the agent `name`; the function itself stays as it is.
 
@@ -116,9 +117,10 @@ def agent(
     may take, `pool` the workers that run it, `retry` what follows a failed attempt, `resources`
     what it calls: instances wait in line while one of them is stopped by its breaker. With
     `isolate` each attempt has a process of its own, which can be killed and may map no more than
-    `memory_limit` bytes; the module it is in has to be importable there.
+    `memory_limit` bytes; the module it is in has to be importable there. An attempt that shows no
+    sign of progress (any operation of its context) for `progress_timeout` seconds has failed.
     """
-    checked("@agent", name, pool, timeout)
+    checked("@agent", name, pool, timeout, progress_timeout)
     isolation = Isolation(memory_limit) if isolate else None
     _check_isolation(name, isolation, memory_limit)
 
@@ -138,6 +140,7 @@ def agent(
             parameters=parameters,
             required=required,
             takes_any=takes_any,
+            progress_timeout=progress_timeout,
         )
         REGISTRY.add(RegisteredAgent(spec, function, isolation))
         REGISTRY.declare(one for one in resources if isinstance(one, Resource))
@@ -154,18 +157,25 @@ def _check_isolation(name: str, isolation: Isolation | None, memory_limit: int |
         )
 
 
-def checked(form: str, name: str, pool: str, timeout: float | None) -> None:
+def checked(
+    form: str,
+    name: str,
+    pool: str,
+    timeout: float | None,
+    progress_timeout: float | None = None,
+) -> None:
     """Refuse what no agent can have; `form` is how it was registered."""
     if not is_identifier(name) or not is_identifier(pool):
         raise ConfigurationError(
             f"{form}({name!r}, pool={pool!r}): use 1 to 100 letters, digits and _ . / - , "
             f'beginning with a letter or digit, as in {form}("summarise").'
         )
-    if timeout is not None and not 0 < timeout <= LONGEST_TIMEOUT:
-        raise ConfigurationError(
-            f"{form}({name!r}, timeout={timeout!r}): must be above 0 and up to "
-            f"{LONGEST_TIMEOUT:g} seconds."
-        )
+    for what, seconds in {"timeout": timeout, "progress_timeout": progress_timeout}.items():
+        if seconds is not None and not 0 < seconds <= LONGEST_TIMEOUT:
+            raise ConfigurationError(
+                f"{form}({name!r}, {what}={seconds!r}): must be above 0 and up to "
+                f"{LONGEST_TIMEOUT:g} seconds."
+            )
 
 
 def name_of(resource: str | Resource) -> str:

@@ -110,12 +110,14 @@ class Orchestrator(MessagingCalls):
         after: Iterable[Handle | str] = (),
         on_failure: str = "fail",
         preemptible: bool | None = None,
+        progress_timeout: float | None = None,
         connection: Connection | None = None,
     ) -> Handle:
         """Ask for an instance of `agent`. When this returns, the spawn is accepted and durable.
 
         `args` are JSON values by argument name. `session` names the tree it belongs to (None: a
-        new one). `timeout` is the seconds an attempt may take. `on_limit` says what happens
+        new one). `timeout` is the seconds an attempt may take, `progress_timeout` those it may show
+        no sign of progress. `on_limit` says what happens
         where a limit is met: wait in line (`queue`) or raise (`refuse`). A repeated
         `idempotency_key` of a tenant answers with the first instance. `cost` is what it is
         expected to take (seconds of a slot, or tokens): fair shares count it until the real cost
@@ -145,6 +147,7 @@ class Orchestrator(MessagingCalls):
             after=[one.id if isinstance(one, Handle) else one for one in after],
             on_failure=on_failure,
             preemptible=preemptible,
+            progress_timeout=progress_timeout,
         )
         if connection is not None:
             return self.handle(spawn.spawn_within(self._deps, request, connection).id)

@@ -37,6 +37,8 @@ class AgentSpec:
     takes_any: bool = False
     #: whether something more urgent may displace it
     preemptible: bool = True
+    #: seconds an attempt may show no sign of progress; None: as long as its timeout lets it
+    progress_timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class SpawnRequest:
     on_parent_end: str = "terminate"
     #: whether something more urgent may displace it; None means as its agent
     preemptible: bool | None = None
+    #: seconds an attempt may show no sign of progress; None means the agent's own
+    progress_timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ class NewInstance:
     on_parent_end: str = "terminate"
     preemptible: bool = True
     retry_of: str | None = None
+    progress_timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,8 @@ class Instance:
     paused_at: datetime | None = None
     #: the ended instance whose work it repeats
     retry_of: str | None = None
+    #: seconds an attempt may show no sign of progress
+    progress_timeout: float | None = None
     #: the server's time when this attempt began, for whoever counts on from there
     clock: datetime | None = field(default=None, compare=False)
 

@@ -38,6 +38,8 @@ class Reason(StrEnum):
     QUEUE_TIMEOUT = "QUEUE_TIMEOUT"
     #: the worker was told to stop and handed the instance back
     WORKER_STOPPED = "WORKER_STOPPED"
+    #: it showed no sign of progress for longer than it was to
+    NO_PROGRESS = "NO_PROGRESS"
     #: an attempt failed and the retry policy allows another
     RETRY = "RETRY"
     #: it ran longer than its timeout

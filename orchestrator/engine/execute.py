@@ -218,6 +218,10 @@ def outcome_of_stop(run: Run) -> Outcome:
         seconds = run.instance.timeout_seconds
         error = {"type": "TimeoutError", "message": f"ran longer than {seconds:g} s"}
         return Failed(Reason.TIMEOUT, error)
+    if run.reason is StopReason.NO_PROGRESS:
+        seconds = run.instance.progress_timeout or 0.0
+        error = {"type": "NoProgress", "message": f"showed no sign of progress for {seconds:g} s"}
+        return Failed(Reason.NO_PROGRESS, error)
     return Stopped(run.reason or StopReason.FENCED)
 
 

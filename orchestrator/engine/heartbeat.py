@@ -248,6 +248,8 @@ def enforce(deps: Deps, host: Host) -> None:
     for run in host.running.all():
         if now > run.deadline:
             run.stop(StopReason.TIMEOUT)
+        if run.is_stuck:
+            run.stop(StopReason.NO_PROGRESS)
         if run.is_lost:
             run.stop(StopReason.LEASE_LOST)
         if now >= run.stopped_at + _patience(deps, run):

@@ -72,6 +72,8 @@ def prepare(
         detached=request.detached,
         on_parent_end=_on_parent_end(request.on_parent_end),
         preemptible=spec.preemptible if request.preemptible is None else request.preemptible,
+        progress_timeout=_seconds("progress_timeout", request.progress_timeout)
+        or spec.progress_timeout,
     )
 
 
@@ -158,13 +160,20 @@ def _number(value: object) -> float | None:
 
 
 def _timeout(asked: object, of_agent: float | None, default: float) -> float:
-    if asked is None:
+    seconds = _seconds("timeout", asked)
+    if seconds is None:
         return default if of_agent is None else of_agent
+    return seconds
+
+
+def _seconds(what: str, asked: object) -> float | None:
+    if asked is None:
+        return None
     seconds = _number(asked)
     if seconds is None or not 0 < seconds <= LONGEST_TIMEOUT:
         raise InvalidSpawn(
             "INVALID_TIMEOUT",
-            f"The timeout is {asked!r}; it must be a number of seconds above 0 and up to "
+            f"The {what} is {asked!r}; it must be a number of seconds above 0 and up to "
             f"{LONGEST_TIMEOUT:g}.",
         )
     return seconds

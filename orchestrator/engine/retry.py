@@ -72,6 +72,7 @@ def _request(old: Instance) -> SpawnRequest:
         cost=old.cost,
         budget=old.budget,
         preemptible=old.preemptible,
+        progress_timeout=old.progress_timeout,
     )
 
 

@@ -28,6 +28,8 @@ class StopReason(StrEnum):
     FENCED = "FENCED"
     #: it ran longer than its timeout
     TIMEOUT = "TIMEOUT"
+    #: it showed no sign of progress for longer than it was to
+    NO_PROGRESS = "NO_PROGRESS"
     #: its worker is shutting down and hands it back
     WORKER_STOPPED = "WORKER_STOPPED"
     #: it is paused, or was asked to let others go first
@@ -135,6 +137,8 @@ class Run:
         self.locks: list[HeldLock] = []
         # What an earlier run of the instance has asked for must not be taken for this one's.
         self._name = secrets.token_hex(6)
+        #: when it last showed that it goes on
+        self._alive_at = time.monotonic()
         self._claims = itertools.count(1)
 
     @property
@@ -162,12 +166,25 @@ class Run:
         """Whether nobody has confirmed it for a whole lease."""
         return awake() > self._own_until
 
+    def show_progress(self) -> None:
+        """It goes on: it has asked for something, or said something."""
+        self._alive_at = time.monotonic()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it has shown no sign of progress for longer than it may. It may wait."""
+        longest = self.instance.progress_timeout
+        if longest is None or self.is_parked:
+            return False
+        return time.monotonic() > self._alive_at + longest
+
     def ask(self, reason: StopReason) -> None:
         """Ask the attempt to stop at its next `check`; until then it is left alone."""
         self._asked = reason
 
     def check(self) -> None:
         """Raise `Stop` if this attempt has to stop, and `Left` if its function is being left."""
+        self.show_progress()
         if self._asked is not None and self.reason is None:
             self.stop(self._asked)
         if self.is_lost:
@@ -271,6 +288,7 @@ class Running:
             yield
         finally:
             self._on_parked(-1)
+            run.show_progress()
             run.is_parked, run.deadline = False, time.monotonic() + left
 
     def write_off(self, run: Run) -> None:

@@ -37,6 +37,7 @@ def record_values(new: NewInstance) -> dict[str, Any]:
         "depends_on": None if new.depends_on is None else json.dumps(new.depends_on.to_dict()),
         "preemptible": new.preemptible,
         "retry_of": new.retry_of,
+        "progress_timeout": new.progress_timeout,
     }
     if new.parent is not None:
         values |= {

@@ -56,6 +56,7 @@ def to_instance(row: Row) -> Instance:
         progress=row["progress"],
         paused_at=row["paused_at"],
         retry_of=None if row["retry_of"] is None else str(row["retry_of"]),
+        progress_timeout=row["progress_timeout"],
     )
 
 
@@ -93,6 +94,7 @@ def to_spec(row: Row) -> AgentSpec:
         takes_any=spec["takes_any"],
         # Written by every worker since it exists; older rows do without.
         preemptible=spec.get("preemptible", True),
+        progress_timeout=spec.get("progress_timeout"),
     )
 
 
@@ -107,6 +109,7 @@ def from_spec(spec: AgentSpec) -> Row:
         "required": list(spec.required),
         "takes_any": spec.takes_any,
         "preemptible": spec.preemptible,
+        "progress_timeout": spec.progress_timeout,
     }
 
 

@@ -112,4 +112,5 @@ def _instance(world: World, new: NewInstance) -> Instance:
         detached=new.detached,
         on_parent_end=new.on_parent_end,
         preemptible=new.preemptible,
+        progress_timeout=new.progress_timeout,
     )

@@ -248,6 +248,7 @@ def test_spawn_takes_what_the_contract_names() -> None:
         "after",
         "on_failure",
         "preemptible",
+        "progress_timeout",
         "connection",
     ]
     parameters = inspect.signature(orchestrator.Orchestrator.spawn).parameters
@@ -259,5 +260,5 @@ def test_the_decorator_takes_what_the_contract_names() -> None:
     parameters = list(inspect.signature(orchestrator.agent).parameters)
     assert parameters == [
         *("name", "retry", "timeout", "pool", "resources"),
-        *("isolate", "memory_limit"),
+        *("isolate", "memory_limit", "progress_timeout"),
     ]

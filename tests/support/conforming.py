@@ -95,12 +95,38 @@ async def _hang_async(ctx: AsyncContext, value: str) -> Any:
         await rest(0.01)
 
 
+def _numb(_ctx: Context, value: str) -> Any:
+    Path(value).touch()
+    while True:
+        threading.Event().wait(0.01)
+
+
+async def _numb_async(_ctx: AsyncContext, value: str) -> Any:
+    Path(value).touch()
+    while True:
+        await rest(0.01)
+
+
+def _busy(ctx: Context, value: str) -> Any:
+    while not Path(value).exists():
+        ctx.check()
+        threading.Event().wait(0.01)
+
+
+async def _busy_async(ctx: AsyncContext, value: str) -> Any:
+    while not Path(value).exists():
+        ctx.check()
+        await rest(0.01)
+
+
 _DO: dict[str, Callable[..., Any]] = {
     "children": _children,
     "failing child": _failing,
     "refused": _refused,
     "second time": _second,
     "hang": _hang,
+    "numb": _numb,
+    "busy": _busy,
 }
 _DO_ASYNC: dict[str, Callable[..., Any]] = {
     "children": _children_async,
@@ -108,6 +134,8 @@ _DO_ASYNC: dict[str, Callable[..., Any]] = {
     "refused": _refused_async,
     "second time": _second_async,
     "hang": _hang_async,
+    "numb": _numb_async,
+    "busy": _busy_async,
 }
 
 
@@ -146,7 +174,11 @@ if do == "raise" or (do == "second time" and start["failures"] == 0):
     sys.exit(1)
 if do == "second time":
     end(ask(type="spawn", agent="add", args={"a": 1})["id"])
-if do == "hang":
+if do == "busy":
+    while not pathlib.Path(value).exists():
+        print(json.dumps({"type": "progress", "fraction": 0.5}), flush=True)
+        threading.Event().wait(0.01)
+if do in ("hang", "numb"):
     pathlib.Path(value).touch()
     threading.Event().wait(600)
 end("x" * 300_000 if do == "flood" else value)

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,8 @@ from orchestrator.telemetry import logging
 from workers.runtimes import wire
 from workers.runtimes.outcomes import outcome_of
 
+#: Says that the agent goes on, at most every so many seconds.
+ALIVE, TELL_AFTER = "alive", 0.5
 #: Seconds between being told to stop and being broken into.
 INTERRUPT_AFTER = 1.0
 #: What is answered here instead of by the worker.
@@ -48,15 +51,25 @@ class Assignment:
 class RemoteBackend:
     """See `Backend`: its operations are carried out by the worker."""
 
-    def __init__(self, assignment: Assignment, run: Run, speak: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        run: Run,
+        speak: Callable[[Any], Any],
+        tell: Callable[[Any], None],
+    ) -> None:
         self.instance = assignment.instance
         self.max_payload_bytes = assignment.max_payload_bytes
         self.max_history = assignment.max_history
-        self._run, self._speak = run, speak
+        self._run, self._speak, self._tell = run, speak, tell
+        self._told_at = float("-inf")
 
     def check(self) -> None:
-        """Leave the function if it has to stop or is being left."""
+        """Leave the function if it has to stop or is being left; say that it goes on."""
         self._run.check()
+        if time.monotonic() > self._told_at + TELL_AFTER:
+            self._told_at = time.monotonic()
+            self._tell({"type": ALIVE})
 
     def leave(self, how: Left) -> NoReturn:
         """Leave the function, to be run again from its top."""
@@ -120,8 +133,9 @@ class Line:
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send a message."""
-        self._target.write(json.dumps(message) + "\n")
-        self._target.flush()
+        with self._lock:
+            self._target.write(json.dumps(message) + "\n")
+            self._target.flush()
 
     def hear(self) -> Any:
         """Read a message."""
@@ -153,7 +167,7 @@ def _carry_out(assignment: Assignment, run: Run, line: Line) -> Outcome:
     if registered is None:
         text = f"Importing {assignment.module} registers no agent {name!r} in a new process."
         return Failed(Reason.AGENT_NOT_LOADED, {"type": "AgentNotLoaded", "message": text})
-    context = Context(RemoteBackend(assignment, run, line.ask))
+    context = Context(RemoteBackend(assignment, run, line.ask, line.tell))
     code = partial(registered.function, context, **assignment.instance.args)
     return outcome_of(run, context.history, code, assignment.max_payload_bytes)
 

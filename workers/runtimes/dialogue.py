@@ -130,6 +130,8 @@ class Dialogue:
             data = os.read(pipe, CHUNK)
         except BlockingIOError:
             return b""
+        if data:
+            self._run.show_progress()
         if not data and pipe in self._selector.get_map():
             self._selector.unregister(pipe)
         return data

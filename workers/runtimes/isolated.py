@@ -19,7 +19,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.execute import Host, Outcome, outcome_of_stop
 from orchestrator.engine.running import HeldLock, Run
 from workers.runtimes import wire
-from workers.runtimes.child import HERE, Assignment
+from workers.runtimes.child import ALIVE, HERE, Assignment
 from workers.runtimes.dialogue import Dialogue
 from workers.runtimes.endings import cannot_start, ended_badly, invalid_output
 from workers.runtimes.group import Group
@@ -94,8 +94,10 @@ class _Desk:
     def __init__(self, deps: Deps, run: Run) -> None:
         self._backend, self._run = EngineBackend(deps, run), run
 
-    def answer(self, message: Message) -> Message:
-        """The answer to a question; an error is one, too."""
+    def answer(self, message: Message) -> Message | None:
+        """The answer to a question; an error is one, too. That it goes on needs none."""
+        if message["type"] == ALIVE:
+            return None
         name = message["name"]
         if message["type"] != "do" or name not in KNOWN or (name in HERE and name != "now"):
             raise ValueError(f"an isolated agent asked for {name!r}")

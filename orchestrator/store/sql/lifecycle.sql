@@ -16,11 +16,12 @@ WITH opened AS (
 INSERT INTO instances (
     id, agent, session, tenant, pool, priority, root_id, depth, state,
     timeout_seconds, retry, idempotency_key, args, not_before, expires_at, cost, budget,
-    depends_on, preemptible, retry_of
+    depends_on, preemptible, retry_of, progress_timeout
 ) VALUES (
     %(id)s, %(agent)s, %(session)s, %(tenant)s, %(pool)s, %(priority)s, %(id)s, 0, 'queued',
     %(timeout_seconds)s, %(retry)s, %(idempotency_key)s, %(args)s, %(not_before)s,
-    %(expires_at)s, %(cost)s, %(budget)s, %(depends_on)s, %(preemptible)s, %(retry_of)s
+    %(expires_at)s, %(cost)s, %(budget)s, %(depends_on)s, %(preemptible)s, %(retry_of)s,
+    %(progress_timeout)s
 )
 ON CONFLICT DO NOTHING
 RETURNING id;
@@ -36,14 +37,15 @@ WITH parent AS (
 INSERT INTO instances (
     id, agent, session, tenant, pool, priority, parent_id, root_id, depth, position, state,
     timeout_seconds, retry, idempotency_key, args, not_before, expires_at, cost, budget,
-    depends_on, preemptible, retry_of, detached, on_parent_end
+    depends_on, preemptible, retry_of, progress_timeout, detached, on_parent_end
 )
 SELECT
     %(id)s::uuid, %(agent)s, %(session)s, %(tenant)s, %(pool)s, %(priority)s, parent.id,
     %(root_id)s::uuid, %(depth)s, %(position)s, 'queued', %(timeout_seconds)s, %(retry)s::jsonb,
     %(idempotency_key)s, %(args)s::json, %(not_before)s::timestamptz,
     %(expires_at)s::timestamptz, %(cost)s::float8, %(budget)s::json, %(depends_on)s::json,
-    %(preemptible)s, %(retry_of)s::uuid, %(detached)s, %(on_parent_end)s
+    %(preemptible)s, %(retry_of)s::uuid, %(progress_timeout)s::float8, %(detached)s,
+    %(on_parent_end)s
 FROM parent
 ON CONFLICT DO NOTHING
 RETURNING id;

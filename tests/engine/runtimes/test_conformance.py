@@ -183,3 +183,36 @@ def test_it_runs_again_after_a_failure(runner: Runner) -> None:
     row = runner.bench.row(one)
     assert (row.state, row.failures) == (State.COMPLETED, 1), row.error
     assert [row.id for row in runner.bench.deps.store.subtree(one)] == [one, row.result]
+
+
+def _has_ended(bench: Bench, one: str) -> bool:
+    bench.enforce()
+    return bench.row(one).state.is_terminal
+
+
+def test_one_that_hangs_is_stopped_though_its_worker_beats(runner: Runner, tmp_path: Path) -> None:
+    """It shows no sign of progress, and fails for that; what it did before is not at fault."""
+    bench, there = runner.bench, tmp_path / "there"
+    args = {"do": "numb", "value": str(there)}
+    one = bench.spawn(runner.name, args, progress_timeout=0.5)
+    with bench.working(beating=True):
+        wait_until(there.exists, "it runs")
+        wait_until(lambda: _has_ended(bench, one), "it has ended", 120.0)
+    row = bench.row(one)
+    assert (row.state, row.reason, row.failures) == (State.FAILED, Reason.NO_PROGRESS, 1)
+    assert row.error is not None
+    assert row.error["message"] == "showed no sign of progress for 0.5 s"
+
+
+def test_one_that_says_something_goes_on(runner: Runner, tmp_path: Path) -> None:
+    bench, end = runner.bench, tmp_path / "end"
+    one = bench.spawn(runner.name, {"do": "busy", "value": str(end)}, progress_timeout=60.0)
+    with bench.working(beating=True):
+        wait_until(lambda: bench.running.all(), "it runs")
+        [run] = bench.running.all()
+        for _ in range(3):
+            before = run._alive_at
+            wait_until(lambda: run._alive_at > before, "it shows that it goes on")  # noqa: B023  # called at once
+        end.touch()
+        bench.wait_for_end(one)
+    assert bench.row(one).state is State.COMPLETED
