@@ -63,6 +63,7 @@ def build(
         aging=settings.aging,
         fair_unit=settings.fair_unit,
         message_retention=settings.message_retention,
+        audit_retention=settings.audit_retention,
         retries=RetryBudget(settings.retry_budget_ratio, settings.retry_budget_floor),
         preempt_from=_displacing_class(settings),
     )

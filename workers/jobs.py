@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from orchestrator.config.settings import Settings
 from orchestrator.domain.report import Report
-from orchestrator.engine import balance, deadlocks, exhaust, limits, reap, reconcile, sweep, tidy
+from orchestrator.engine import (
+    balance,
+    deadlocks,
+    exhaust,
+    limits,
+    reap,
+    reconcile,
+    retain,
+    seal,
+    sweep,
+    tidy,
+)
 from orchestrator.engine.deps import Deps
 
 #: Seconds. What is removed is days old, so nobody waits for it.
@@ -41,9 +52,11 @@ JOBS = (
     Job("balance", balance.run_once, _with_the_sweep, lambda settings: settings.gate_shards > 1),
     Job("exhaust", exhaust.run_once, _with_the_sweep),
     Job("deadlocks", deadlocks.run_once, _with_the_sweep),
+    Job("seal", seal.run_once, _with_the_sweep),
     Job("reap", reap.run_once, lambda settings: settings.reap_every),
     Job("reconcile", reconcile.run_once, lambda settings: settings.reconcile_every),
     Job("tidy", tidy.run_once, lambda _settings: HOUR),
+    Job("retain", retain.run_once, lambda _settings: HOUR),
 )
 
 

@@ -10,6 +10,7 @@ import typer
 
 from orchestrator.cli import (
     agents,
+    audit,
     breakers,
     budget,
     callbacks,
@@ -50,6 +51,7 @@ breakers.add_to(app)
 deadlocks.add_to(app)
 explain.add_to(app)
 control.add_to(app)
+audit.add_to(app)
 doctor.add_to(app)
 
 #: What the command exits with when it is not 0; also in docs/reference/cli.md. Usage errors

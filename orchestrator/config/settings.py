@@ -105,6 +105,8 @@ class Settings(BaseSettings):
 
     #: seconds for which messages are kept at least, and their idempotency keys with them
     message_retention: float = Field(default=2_592_000.0, gt=0)
+    #: seconds for which the audit trail is kept at least, 30 days or more; None: for ever
+    audit_retention: float | None = Field(default=None, ge=2_592_000.0)
 
     #: instances that one worker process runs at once
     worker_concurrency: int = Field(default=16, gt=0)

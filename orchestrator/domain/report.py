@@ -32,6 +32,11 @@ class Report:
     stalls: int = 0
     #: messages, and rounds of housekeeping, that were old and are gone
     removed: int = 0
+    #: events of the audit trail that were sealed
+    sealed: int = 0
+    #: parts of the audit trail that were made, and that were dropped
+    made: int = 0
+    dropped: int = 0
     #: True when the bound of the round was reached and another should follow at once
     more: bool = False
 

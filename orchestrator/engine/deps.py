@@ -45,6 +45,8 @@ class Deps:
     fair_unit: str = "slot_seconds"
     #: seconds for which messages are kept at least
     message_retention: float = 30 * 86_400.0
+    #: seconds for which the audit trail is kept at least; None: for ever
+    audit_retention: float | None = None
     #: how often a session may try again
     retries: RetryBudget = field(default_factory=RetryBudget)
     #: instances of this class and of more urgent ones may displace others; None: nobody may

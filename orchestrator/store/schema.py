@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from orchestrator.domain.lifecycle import STORED, TERMINAL
-from orchestrator.store import schema_housekeeping
+from orchestrator.store import schema_audit, schema_housekeeping
 from orchestrator.store.tables import TIME as _TIME
 from orchestrator.store.tables import UUID as _UUID
 from orchestrator.store.tables import metadata as metadata
 
 #: The pages of the schema beside this one.
-PAGES = (schema_housekeeping,)
+PAGES = (schema_audit, schema_housekeeping)
 
 
 def _in(column: str, states: tuple[str, ...]) -> str:
@@ -165,26 +165,6 @@ checkpoints = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("value", pg.JSON, nullable=False),
     sa.Column("at", _TIME, nullable=False, server_default=sa.func.now()),
-)
-
-events = sa.Table(
-    "events",
-    metadata,
-    sa.Column("sequence", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column("instance_id", _UUID, nullable=False),
-    sa.Column("session", sa.Text, nullable=False),
-    sa.Column("tenant", sa.Text, nullable=False),
-    sa.Column("agent", sa.Text, nullable=False),
-    sa.Column("from_state", sa.Text),
-    sa.Column("to_state", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("worker", sa.Text),
-    sa.Column("at", _TIME, nullable=False, server_default=sa.func.clock_timestamp()),
-    # `state` for a change of state or attempt; of others, `detail` says more.
-    sa.Column("kind", sa.Text, nullable=False, server_default="state"),
-    sa.Column("detail", pg.JSON),
-    sa.Index("events_instance_id_idx", "instance_id", "sequence"),
 )
 
 limits = sa.Table(

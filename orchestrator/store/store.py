@@ -15,6 +15,7 @@ from orchestrator.domain.instance import AgentSpec, Event, Instance, NewInstance
 from orchestrator.domain.journal import Rewind
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.retry import RetryBudget
+from orchestrator.store.audit import AuditTrail
 from orchestrator.store.budgets import BudgetRows
 from orchestrator.store.control import ControlRows, RetriesUsedUp, take_retry
 from orchestrator.store.credits import CreditTable
@@ -79,6 +80,7 @@ class Store:
         self.messages = MessageTable(database)
         self.shared = SharedTable(database)
         self.housekeeping = HousekeepingTable(database)
+        self.audit = AuditTrail(database)
 
     def close(self) -> None:
         """Give the connections back."""
