@@ -38,12 +38,19 @@ def build(
     located = settings.located()
     assert located.redis_url is not None
     assert located.database_url is not None
-    store = Store(Database(located.database_url, max_connections=max_connections))
+    database = Database(
+        located.database_url,
+        max_connections=max_connections,
+        timeout=settings.database_timeout,
+        statement_timeout=settings.statement_timeout,
+    )
+    store = Store(database)
     gate = Gate(
         located.redis_url,
         Library(envelope.lua_function(), clock),
         name=settings.gate,
         shards=settings.gate_shards,
+        timeout=settings.redis_timeout,
     )
     deps = Deps(
         store=store,

@@ -161,12 +161,25 @@ def shard_names(gate: str, shards: int) -> list[str]:
     return [gate] if shards == 1 else [f"{gate}-{number}" for number in range(shards)]
 
 
+#: What a server says that is full, cannot write to its disk, has lost its replicas or its primary,
+#: is held up by a script, or is part of a cluster in the middle of a failover or of moving keys.
+_PASSING = (
+    *("OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "LOADING", "READONLY"),
+    *("CLUSTERDOWN", "TRYAGAIN", "ASK ", "MOVED "),
+)
+
+
 def _is_passing(message: str) -> bool:
-    """A full server, or a cluster in the middle of a failover or of moving keys."""
-    return any(word in message for word in ("OOM", "CLUSTERDOWN", "TRYAGAIN", "ASK ", "MOVED "))
+    return any(word in message for word in _PASSING)
 
 
 def _unavailable(error: Exception) -> GateUnavailable:
+    if "OOM " in str(error):
+        return GateUnavailable(
+            "GATE_FULL",
+            f"Redis has no memory left: {error}. What runs goes on and ends; new work is taken "
+            "once there is room. Raise maxmemory, or drain queues.",
+        )
     return GateUnavailable(
         "GATE_UNAVAILABLE",
         f"Redis does not answer: {error}. Check ORCHESTRATOR_REDIS_URL and `orchestrator doctor`, "

@@ -60,8 +60,12 @@ class Shard:
                 return action()
             except MovedError as error:
                 self._speak_to({"host": error.host, "port": error.port})
+            except redis.TimeoutError:
+                self._drop_idle()
+                raise
             except redis.ConnectionError:
                 if not self._has_moved:
+                    self._drop_idle()
                     raise
                 # The server that was pointed at is gone; the one of the URL knows the new one.
                 self._speak_to(self._home)
@@ -85,6 +89,11 @@ class Shard:
         """Use another server from now on, on all threads."""
         address = {name: where.get(name) for name in ("host", "port")}
         self.redis.connection_pool.connection_kwargs.update(address)
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        """What ended one connection has mostly ended those that nobody uses now, each of which
+        would cost its next user another wait."""
         self.redis.connection_pool.disconnect(inuse_connections=False)
         self._wire.close()
 

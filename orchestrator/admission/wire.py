@@ -27,8 +27,11 @@ class Wire:
 
     def close(self) -> None:
         """Close all idle connections."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        while True:
+            try:
+                self._idle.pop().disconnect()
+            except IndexError:  # another thread may be at it too
+                return
 
     def call_many(self, commands: Sequence[bytes]) -> list[Any]:
         """Send several in one round trip; a reply that is an error is raised after all are read."""

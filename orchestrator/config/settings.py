@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, repr=False, pattern=r"^postgres(ql)?(\+psycopg)?://"
     )
+    #: seconds within which Redis answers a call; PostgreSQL gives a connection; and a statement is
+    #: done there
+    redis_timeout: float = Field(default=5.0, gt=0)
+    database_timeout: float = Field(default=5.0, gt=0)
+    statement_timeout: float = Field(default=10.0, gt=0)
     #: another Celery broker; messages then go through a relay
     broker_url: str | None = Field(default=None, repr=False)
     #: where the embedded stack keeps its data and writes where it listens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from orchestrator.domain.errors import SchemaOutdated, StoreUnavailable
+from orchestrator.store.connection import KEEPALIVES, MARGIN, BoundedConnection, bounded
+from orchestrator.store.away import all_in_use, unavailable
 
 Connection = psycopg.Connection[DictRow]
 
@@ -31,8 +34,10 @@ def to_sqlalchemy(url: str) -> str:
 class Database:
     """A pool of connections, opened at the first use.
 
-    Every connection commits by itself; `transaction()` groups statements. A server that
-    does not answer within `timeout` seconds is `StoreUnavailable`.
+    Every connection commits by itself; `transaction()` groups statements. `StoreUnavailable` is
+    raised where no connection is to be had within `timeout` seconds (and 2 more, in which the
+    server is asked why), or a statement has no answer after `statement_timeout` seconds (and 2
+    more, in which it ends it itself).
     """
 
     def __init__(
@@ -41,21 +46,25 @@ class Database:
         *,
         max_connections: int = 10,
         timeout: float = 5.0,
-        statement_timeout: float = 30.0,
+        statement_timeout: float = 10.0,
     ) -> None:
         self._url = to_libpq(url)
+        self._timeout, self._most = timeout, max_connections
+        self._asking = threading.Lock()
+        self._last_cause: psycopg.Error | None = None
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             self._url,
-            connection_class=psycopg.Connection[DictRow],
-            kwargs={
+            connection_class=BoundedConnection,
+            configure=bounded(statement_timeout + MARGIN),
+            kwargs=KEEPALIVES
+            | {
                 "autocommit": True,
                 "row_factory": dict_row,
                 "connect_timeout": max(2, round(timeout)),
                 "application_name": "orchestrator",
                 "options": f"-c timezone=UTC -c statement_timeout={statement_timeout * 1000:.0f}",
-                # Kept short so that a vanished server is noticed, not waited for.
-                "tcp_user_timeout": 10_000,
-                "keepalives_idle": 5,
+                # A server that has vanished acknowledges nothing.
+                "tcp_user_timeout": round((statement_timeout + MARGIN) * 1000),
             },
             min_size=1,
             max_size=max_connections,
@@ -80,7 +89,12 @@ class Database:
                 finally:
                     self._pool.putconn(connection)
         except PoolTimeout as error:
-            raise unavailable(self._cause() or error) from error
+            raise self._no_connection() from error
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, psycopg.OperationalError) and not _is_told(error):
+                # Whatever ended this connection has mostly ended the idle ones beside it.
+                self._pool.drain()
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -118,13 +132,24 @@ class Database:
             connection = self._pool.getconn()
         return connection
 
-    def _cause(self) -> psycopg.Error | None:
-        """Why the pool has no connection: what the server says to a direct one."""
+    def _no_connection(self) -> StoreUnavailable:
+        """Why the pool has no connection: what the server says to a direct one.
+
+        One thread asks; those that come meanwhile tell what was said last, so that a server in
+        trouble is not asked by all at once.
+        """
+        if not self._asking.acquire(blocking=False):
+            cause = self._last_cause
+            return unavailable(cause) if cause else all_in_use(self._most, self._timeout)
         try:
             psycopg.connect(self._url, connect_timeout=2).close()
+            self._last_cause = None
+            return all_in_use(self._most, self._timeout)
         except psycopg.Error as error:
-            return error
-        return None
+            self._last_cause = error
+            return unavailable(error)
+        finally:
+            self._asking.release()
 
     def _open(self) -> None:
         # A failed first connection must speak for itself, not as a pool timeout later.
@@ -135,20 +160,15 @@ class Database:
         self._pool.open()
 
 
+def _is_told(error: StoreUnavailable) -> bool:
+    """Whether the server has said what is wrong: the connection itself is sound then."""
+    return getattr(error.__cause__, "sqlstate", None) is not None
+
+
 def _has_been_spoken_to(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
-
-
-def unavailable(error: Exception) -> StoreUnavailable:
-    """The error as what a caller can act on."""
-    return StoreUnavailable(
-        "STORE_UNAVAILABLE",
-        f"PostgreSQL does not answer: {str(error).strip() or type(error).__name__}. "
-        "Check ORCHESTRATOR_DATABASE_URL and `orchestrator doctor`, or "
-        "start the embedded stack with `orchestrator dev`.",
-    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ A hint may be lost, so whoever waits for one also looks by itself from time to t
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,12 @@ import redis
 
 Callback = Callable[[str], None]
 
-#: Seconds between tries to be connected again.
+#: Seconds between tries to be connected again, on average.
 PAUSE = 0.5
+#: Pings of the connection (redis-py sends one every `health_check_interval` seconds) without an
+#: answer, after which it is taken for dead: nothing else would tell, as nothing may be heard for
+#: long on one that lives.
+MOST_UNANSWERED = 2
 
 log = logging.getLogger("orchestrator.notify")
 
@@ -88,14 +93,23 @@ class Notifier:
         while not self._closed.is_set():
             try:
                 message = self._pubsub.get_message(timeout=0.5)
+                self._drop_dead()
             except Exception as error:
                 # redis-py raises RuntimeError where it could never subscribe.
-                if not self._closed.wait(PAUSE):
+                if not self._closed.wait(random.uniform(0, 2 * PAUSE)):
                     log.warning("notifier.unreachable: %s", error)
                     self._subscribe_again()
                 continue
             if message is not None and message["type"] == "message":
                 self._tell(message["channel"], message["data"])
+
+    def _drop_dead(self) -> None:
+        if self._pubsub.health_check_response_counter >= MOST_UNANSWERED:
+            self._pubsub.health_check_response_counter = 0
+            log.warning("notifier.unreachable: nothing is answered any more")
+            if self._pubsub.connection is not None:
+                # The next look connects and subscribes again.
+                self._pubsub.connection.disconnect()
 
     def _subscribe_again(self) -> None:
         with self._lock:
