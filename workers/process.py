@@ -7,7 +7,7 @@ import secrets
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator import bootstrap
@@ -15,12 +15,15 @@ from orchestrator.agents.registry import REGISTRY
 from orchestrator.config.settings import Settings
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.endings import Endings
 from orchestrator.engine.execute import Host, abandon
 from orchestrator.engine.heartbeat import Heart
 from orchestrator.engine.running import Running, StopReason
 from orchestrator.telemetry.logging import get_logger
+from workers.inheritance import Inheritance
 from workers.pool import TaskPool
 from workers.runtimes.every import EveryRuntime
+from workers.shelf import FileShelf, folder_in
 
 log = get_logger("orchestrator.worker")
 
@@ -40,6 +43,7 @@ class Process:
     host: Host
     #: None in a process that runs no agents
     heart: Heart | None
+    shelf: FileShelf | None = None
 
 
 _current: Process | None = None
@@ -61,13 +65,16 @@ def start_agents(settings: Settings, worker: str, pool: str, concurrency: int) -
     # A connection for each thread that works would be too many: most of the time they compute.
     connections = max(4, min(concurrency + 4, 20))
     deps = bootstrap.build(settings, specs=REGISTRY.specs(), max_connections=connections)
+    shelf = FileShelf(folder_in(settings.state_dir), worker)
+    deps = replace(deps, endings=Endings(shelf))
     running = Running(on_parked=_parked)
     sys.setswitchinterval(SWITCH_INTERVAL)
     host = Host(worker, running, EveryRuntime(deps, REGISTRY, settings.max_payload_bytes))
     heart = Heart(deps, host, pool, concurrency, settings.heartbeat, announce_ready)
     deps.store.save_agents(REGISTRY.specs().values())
-    process = _become(Process(deps, host, heart))
+    process = _become(Process(deps, host, heart, shelf))
     TaskPool.on_drain = staticmethod(lambda: drain(process, settings.shutdown_grace))
+    Inheritance(deps, settings.state_dir, settings.lease / 3).start()
     return process
 
 
@@ -106,9 +113,14 @@ def drain(process: Process, grace: float) -> None:
     for run in running.all():
         run.interrupt()
     _until_idle(running, LAST_WORDS / 2)
+    # From here on nobody waits for a server: what it could not be told is kept for who comes next.
+    process.deps.endings.close()
     for run in running.all():
         abandon(process.deps, running, run)
     log.info("worker.drained", handed_back=len(left))
+    _until_idle(running, LAST_WORDS / 2)
+    if process.shelf is not None:
+        process.shelf.close()
     if process.heart is not None:
         process.heart.close()
 

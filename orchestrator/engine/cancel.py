@@ -50,7 +50,8 @@ def await_stops(deps: Deps, report: CancelReport, timeout: float) -> CancelRepor
     channels = [deps.gate.channel("done", one) for one in report.stopping]
     with deps.notifier.bell(channels) as bell:
         while True:
-            report = _look(deps, report)
+            left = deadline - time.monotonic()
+            report = _look(deps, report, left)
             left = deadline - time.monotonic()
             if not report.stopping or left <= 0:
                 return report
@@ -58,10 +59,11 @@ def await_stops(deps: Deps, report: CancelReport, timeout: float) -> CancelRepor
             bell.clear()
 
 
-def _look(deps: Deps, report: CancelReport) -> CancelReport:
+def _look(deps: Deps, report: CancelReport, patience: float) -> CancelReport:
     # In this order: whoever leaves tells how first, and then gives the slot back.
-    gone = insist(lambda: deps.gate.unknown(report.stopping)) if report.stopping else []
-    told = deps.store.control.stops(report.stopping)
+    stopping = report.stopping
+    gone = insist(lambda: deps.gate.unknown(stopping), patience) if stopping else []
+    told = deps.store.control.stops(stopping)
     stops = [(one, HOW_STOPPED[how]) for one, how in told.items()]
     stops += [(one, CancelOutcome.LOST) for one in gone if one not in told]
     return with_stops(report, stops)

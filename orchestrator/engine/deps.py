@@ -9,6 +9,7 @@ from orchestrator.domain.limits import Limits
 from orchestrator.domain.priority import Priority
 from orchestrator.domain.retry import RetryBudget
 from orchestrator.engine.catalogue import Catalogue
+from orchestrator.engine.endings import Endings
 from orchestrator.engine.open_calls import OpenCalls
 from orchestrator.store.store import Store
 from orchestrator.transport.notify import Notifier
@@ -51,3 +52,5 @@ class Deps:
     retries: RetryBudget = field(default_factory=RetryBudget)
     #: instances of this class and of more urgent ones may displace others; None: nobody may
     preempt_from: Priority | None = Priority.CRITICAL
+    #: how attempts of this process have ended that PostgreSQL does not know of yet
+    endings: Endings = field(default_factory=Endings)

@@ -131,22 +131,26 @@ def _run(host: Host, run: Run) -> Outcome:
 
 
 def finish(deps: Deps, run: Run, outcome: Outcome) -> None:
-    """Write how an attempt ended, and give its slot back."""
+    """Write how an attempt ended, and give its slot back.
+
+    However long PostgreSQL is away: see `engine/endings.py`.
+    """
     if outcome == Stopped(StopReason.LEASE_LOST):
         _let_go(deps, run)
         return
-    insist(lambda: progress.flush(deps, [run], last=True))
-    match outcome:
-        case Completed(result):
-            _settle(deps, run, Ending(State.COMPLETED, result=result))
-        case Failed():
-            _fail(deps, run, outcome)
-        case HandedBack(reason, delay):
-            _hand_back(deps, run, reason, delay)
-        case Left():
-            _leave(deps, run, outcome)
-        case Stopped(why):
-            _leave_off(deps, run, why)
+    with deps.endings.writing(run, outcome):
+        deps.endings.write(run, lambda: progress.flush(deps, [run], last=True))
+        match outcome:
+            case Completed(result):
+                _settle(deps, run, Ending(State.COMPLETED, result=result))
+            case Failed():
+                _fail(deps, run, outcome)
+            case HandedBack(reason, delay):
+                _hand_back(deps, run, reason, delay)
+            case Left():
+                _leave(deps, run, outcome)
+            case Stopped(why):
+                _leave_off(deps, run, why)
 
 
 def _fail(deps: Deps, run: Run, failed: Failed) -> None:
@@ -180,7 +184,8 @@ def _leave_off(deps: Deps, run: Run, why: StopReason) -> None:
         return
     # Its row is not this attempt's to write any more.
     if why is StopReason.CANCELLED:
-        insist(lambda: deps.store.note(run.id, "stopped", {"how": _how_stopped(run)}))
+        how = {"how": _how_stopped(run)}
+        deps.endings.write(run, lambda: deps.store.note(run.id, "stopped", how))
     _release(deps, run)
 
 
@@ -279,15 +284,16 @@ def _may_retry(instance: Instance, failed: Failed) -> bool:
 
 def _settle(deps: Deps, run: Run, ending: Ending) -> None:
     reached("settle.before")
-    below = insist(lambda: deps.store.settle(run.id, run.attempt, ending))
+    below = deps.endings.write(run, lambda: deps.store.settle(run.id, run.attempt, ending))
+    deps.endings.written(run)
     if below is None:
         _release(deps, run)
         return
     reached("settle.row")
     if below:
-        insist(lambda: deps.gate.cancel(below))
+        deps.endings.tell(lambda: deps.gate.cancel(below))
     reached("release.before")
-    insist(lambda: deps.gate.release(run.id, run.attempt))
+    deps.endings.tell(lambda: deps.gate.release(run.id, run.attempt))
     reached("release.done")
 
 
@@ -295,16 +301,17 @@ def _hand_back(deps: Deps, run: Run, reason: Reason, delay: float = 0.0, **failu
     """The attempt ends, the instance goes on. False: its session may not try again."""
     reached("retry.before")
     try:
-        below = insist(
-            lambda: deps.store.hand_back(run.id, run.attempt, reason, delay=delay, **failure)
+        below = deps.endings.write(
+            run, lambda: deps.store.hand_back(run.id, run.attempt, reason, delay=delay, **failure)
         )
     except RetriesUsedUp:
         return False
+    deps.endings.written(run)
     reached("retry.row")
     if below:
-        insist(lambda: deps.gate.cancel(below))
+        deps.endings.tell(lambda: deps.gate.cancel(below))
     if below is not None or _is_in_line(deps, run):
-        insist(lambda: deps.gate.requeue(run.instance, run.attempt, delay))
+        deps.endings.tell(lambda: deps.gate.requeue(run.instance, run.attempt, delay))
         reached("retry.requeued")
     else:
         _release(deps, run)
@@ -313,14 +320,14 @@ def _hand_back(deps: Deps, run: Run, reason: Reason, delay: float = 0.0, **failu
 
 def _release(deps: Deps, run: Run) -> None:
     """Give up the slot of an attempt whose row somebody else has written."""
-    standing = insist(lambda: deps.store.standings([run.id])).get(run.id)
+    standing = deps.endings.write(run, lambda: deps.store.standings([run.id])).get(run.id)
     ended = standing is None or standing.state.is_terminal
-    insist(lambda: deps.gate.release(run.id, run.attempt, ended=ended))
+    deps.endings.tell(lambda: deps.gate.release(run.id, run.attempt, ended=ended))
 
 
 def _is_in_line(deps: Deps, run: Run) -> bool:
     """Whether the row is queued as this attempt left it: it waited for a slot to go on."""
-    standing = insist(lambda: deps.store.standings([run.id])).get(run.id)
+    standing = deps.endings.write(run, lambda: deps.store.standings([run.id])).get(run.id)
     return standing is not None and (standing.state, standing.attempt) == (
         State.QUEUED,
         run.attempt,

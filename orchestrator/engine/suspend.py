@@ -15,7 +15,6 @@ from orchestrator.domain.waits import KeptLock, Wait, WaitKind
 from orchestrator.engine.adopt import adopt
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.fault_points import reached
-from orchestrator.engine.patience import insist
 from orchestrator.engine.running import Continued, Run, Suspended
 from orchestrator.telemetry.logging import get_logger
 
@@ -41,18 +40,21 @@ def suspend(deps: Deps, run: Run, left: Suspended) -> None:
     reached("wait.left")
     locks = tuple(KeptLock(lock.name, lock.claim, lock.token) for lock in run.locks)
     wait = replace(left.wait, locks=locks)
-    done = insist(
-        lambda: deps.store.journal.suspend(run.id, run.attempt, reason_of(wait), wait, left.entries)
+    done = deps.endings.write(
+        run,
+        lambda: deps.store.journal.suspend(
+            run.id, run.attempt, reason_of(wait), wait, left.entries
+        ),
     )
     if done is None:
         # Ended by somebody else, or begun again elsewhere; the slot may be this attempt's still.
-        insist(lambda: deps.gate.release(run.id, run.attempt, ended=False))
+        deps.endings.tell(lambda: deps.gate.release(run.id, run.attempt, ended=False))
         return
     reached("suspend.row")
     wake_in = None
     if wait.until is not None:
         wake_in = max(0.0, (wait.until - run.now(deps.store.clock)).total_seconds())
-    if not insist(
+    if not deps.endings.tell(
         lambda: deps.gate.suspend(
             run.id, run.attempt, wake_in=wake_in, ready=done.is_over, ended=done.ended
         )
@@ -63,19 +65,21 @@ def suspend(deps: Deps, run: Run, left: Suspended) -> None:
 
 def _tell_again(deps: Deps, run: Run) -> None:
     """The gate has lost the attempt: it learns of the instance as of one it never knew."""
-    row = insist(lambda: deps.store.get(run.id))
+    row = deps.endings.write(run, lambda: deps.store.get(run.id))
     if row is not None and not row.state.is_terminal and row.attempt == run.attempt:
-        insist(lambda: adopt(deps, [row]))
+        deps.endings.tell(lambda: adopt(deps, [row]))
 
 
 def begin_anew(deps: Deps, run: Run, left: Continued) -> None:
     """Put an instance back in line with other arguments and an empty journal."""
-    below = insist(lambda: deps.store.journal.begin_anew(run.id, run.attempt, left.new_args))
+    below = deps.endings.write(
+        run, lambda: deps.store.journal.begin_anew(run.id, run.attempt, left.new_args)
+    )
     if below is None:
-        insist(lambda: deps.gate.release(run.id, run.attempt, ended=False))
+        deps.endings.tell(lambda: deps.gate.release(run.id, run.attempt, ended=False))
         return
     reached("continue.row")
     if below:
-        insist(lambda: deps.gate.cancel(below))
-    insist(lambda: deps.gate.requeue(run.instance, run.attempt, 0.0))
+        deps.endings.tell(lambda: deps.gate.cancel(below))
+    deps.endings.tell(lambda: deps.gate.requeue(run.instance, run.attempt, 0.0))
     reached("continue.requeued")

@@ -92,8 +92,8 @@ def wait_ended(
                     raise ResultPending(pending, timeout or 0.0)
                 bell.wait(min(left, LOOK_AGAIN))
                 bell.clear()
-                pending = insist(lambda: _pending(deps, ids))
-    found = insist(lambda: deps.store.get_many(ids))
+                pending = insist(lambda: _pending(deps, ids), deadline - time.monotonic())
+    found = insist(lambda: deps.store.get_many(ids), deadline - time.monotonic())
     return [found[one] for one in ids]
 
 

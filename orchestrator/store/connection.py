@@ -16,7 +16,7 @@ T = TypeVar("T")
 MARGIN = 2.0
 
 #: How a peer that has vanished is noticed by the kernel: after 5 + 3 * 2 seconds of silence.
-KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+KEEPALIVES: dict[str, Any] = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 
 
 class BoundedConnection(psycopg.Connection[DictRow]):

@@ -14,8 +14,8 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from orchestrator.domain.errors import SchemaOutdated, StoreUnavailable
-from orchestrator.store.connection import KEEPALIVES, MARGIN, BoundedConnection, bounded
 from orchestrator.store.away import all_in_use, unavailable
+from orchestrator.store.connection import KEEPALIVES, MARGIN, BoundedConnection, bounded
 
 Connection = psycopg.Connection[DictRow]
 

@@ -7,7 +7,7 @@ from sqlalchemy import exc as sa_exc
 
 from orchestrator.domain.errors import InvalidSpawn, SchemaOutdated
 from orchestrator.domain.instance import NewInstance
-from orchestrator.store.database import unavailable
+from orchestrator.store.away import unavailable
 
 #: SQLSTATEs (PostgreSQL documentation, appendix A).
 FOREIGN_KEY_VIOLATION, UNDEFINED_TABLE = "23503", "42P01"

@@ -14,8 +14,8 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from orchestrator.domain.errors import InvalidRequest, SchemaOutdated
-from orchestrator.store.database import to_sqlalchemy
 from orchestrator.store.away import unavailable
+from orchestrator.store.database import to_sqlalchemy
 
 #: Any constant serves: two that migrate at the same time wait for each other on it.
 _LOCK = 0x6F726368

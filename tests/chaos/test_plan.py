@@ -51,8 +51,11 @@ def test_times_are_those_of_the_trail() -> None:
     states = [(0, "queued", None), (0.5, "running", "w"), (4, "queued", None), (5, "running", "v")]
     events = [
         {
-            "instance_id": "a", "at": START + timedelta(seconds=at), "to_state": state,
-            "from_state": "running" if at == 4 else "queued", "worker": worker,
+            "instance_id": "a",
+            "at": START + timedelta(seconds=at),
+            "to_state": state,
+            "from_state": "running" if at == 4 else "queued",
+            "worker": worker,
             "reason": "LEASE_EXPIRED" if at == 4 else None,
         }
         for at, state, worker in states

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from orchestrator import bootstrap
 from orchestrator.agents.registry import REGISTRY
@@ -62,6 +63,8 @@ def settings(
 ) -> Settings:
     """Through the network; short times, so that a test of a silence does not take long."""
     servers.redis.start()
+    with redis.Redis.from_url(servers.redis_url) as client:
+        client.flushall()
     monkeypatch.chdir(tmp_path)
     return Settings.load(
         redis_url=redis_proxy.through(servers.redis_url),
@@ -69,7 +72,6 @@ def settings(
         redis_timeout=1.0,
         database_timeout=1.0,
         statement_timeout=1.0,
-        gate=f"gate-{redis_proxy.port}",
     )
 
 
