@@ -22,7 +22,33 @@ _STARTING = ("starting up", "shutting down", "in recovery mode", "not yet accept
 def unavailable(error: Exception) -> StoreUnavailable:
     """The error as what a caller can act on; repeating the same call may help in all cases."""
     said = str(error).strip() or type(error).__name__
-    return StoreUnavailable(*_told(error, said))
+    if isinstance(error, pg_errors.DiskFull):
+        return StoreUnavailable(
+            "STORE_FULL", f"PostgreSQL has no disk space left: {said}. Make room there."
+        )
+    if isinstance(error, pg_errors.TooManyConnections) or _is_among(_FULL_HOUSE, said):
+        return StoreUnavailable(
+            "STORE_OUT_OF_CONNECTIONS",
+            f"PostgreSQL takes no more connections: {said}. {_MORE_CONNECTIONS}",
+        )
+    if isinstance(error, pg_errors.ReadOnlySqlTransaction):
+        return StoreUnavailable(
+            "STORE_READ_ONLY",
+            f"PostgreSQL takes no writes: {said}. This is a standby, for a moment after a "
+            "failover, or for good where the URL names one: with several hosts in "
+            "ORCHESTRATOR_DATABASE_URL add target_session_attrs=read-write.",
+        )
+    if isinstance(error, pg_errors.CannotConnectNow) or _is_among(_STARTING, said):
+        return StoreUnavailable(
+            "STORE_STARTING", f"PostgreSQL is not ready: {said}. Repeat in a few seconds."
+        )
+    if isinstance(error, pg_errors.QueryCanceled):
+        return StoreUnavailable(
+            "STORE_SLOW",
+            f"PostgreSQL took too long: {said}. It is overloaded, or "
+            "ORCHESTRATOR_STATEMENT_TIMEOUT too short for what was asked.",
+        )
+    return StoreUnavailable("STORE_UNAVAILABLE", f"PostgreSQL does not answer: {said}. {_TRY}")
 
 
 def all_in_use(connections: int, seconds: float) -> StoreUnavailable:
@@ -32,32 +58,6 @@ def all_in_use(connections: int, seconds: float) -> StoreUnavailable:
         f"All {connections} connections of this process to PostgreSQL were in use for "
         f"{seconds:g} s. Statements take long, or too many threads ask at once: repeat later.",
     )
-
-
-def _told(error: Exception, said: str) -> tuple[str, str]:
-    if isinstance(error, pg_errors.DiskFull):
-        return "STORE_FULL", f"PostgreSQL has no disk space left: {said}. Make room there."
-    if isinstance(error, pg_errors.TooManyConnections) or _is_among(_FULL_HOUSE, said):
-        return (
-            "STORE_OUT_OF_CONNECTIONS",
-            f"PostgreSQL takes no more connections: {said}. {_MORE_CONNECTIONS}",
-        )
-    if isinstance(error, pg_errors.ReadOnlySqlTransaction):
-        return (
-            "STORE_READ_ONLY",
-            f"PostgreSQL takes no writes: {said}. This is a standby, for a moment after a "
-            "failover, or for good where the URL names one: with several hosts in "
-            "ORCHESTRATOR_DATABASE_URL add target_session_attrs=read-write.",
-        )
-    if isinstance(error, pg_errors.CannotConnectNow) or _is_among(_STARTING, said):
-        return "STORE_STARTING", f"PostgreSQL is not ready: {said}. Repeat in a few seconds."
-    if isinstance(error, pg_errors.QueryCanceled):
-        return (
-            "STORE_SLOW",
-            f"PostgreSQL took too long: {said}. It is overloaded, or "
-            "ORCHESTRATOR_STATEMENT_TIMEOUT too short for what was asked.",
-        )
-    return "STORE_UNAVAILABLE", f"PostgreSQL does not answer: {said}. {_TRY}"
 
 
 def _is_among(words: tuple[str, ...], said: str) -> bool:
