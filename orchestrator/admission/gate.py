@@ -16,6 +16,7 @@ from orchestrator.admission.limits import DEALT, LimitCalls, part
 from orchestrator.admission.pausing import PauseCalls
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
 from orchestrator.admission.sleeping import SleepCalls
+from orchestrator.admission.timing import TimeCalls
 from orchestrator.admission.values import (
     adopt_values,
     check_in_values,
@@ -40,6 +41,7 @@ class Gate(
     SleepCalls,
     ExplainCalls,
     PauseCalls,
+    TimeCalls,
 ):
     """All decisions about limits, taken by Lua scripts in Redis."""
 
@@ -297,8 +299,8 @@ class Gate(
     def workers(self) -> dict[str, dict[str, int]]:
         """The live workers and what each offers to which pool."""
         offers: dict[str, Counter[str]] = defaultdict(Counter)
-        now = self.now()
         for number in range(self.size):
+            now = self._now_of(number)
             for name in self._ask(number, "zrangebyscore", "workers", "", now, "+inf"):
                 for pool, capacity in self._ask(number, "hgetall", "worker", name).items():
                     offers[name][pool] += int(capacity)
@@ -347,11 +349,6 @@ class Gate(
         except (redis.ResponseError, GateUnavailable):
             return None
         return None if value is None else str(value)
-
-    def now(self) -> int:
-        """Milliseconds of the server's clock."""
-        seconds, micros = self._call(self.redis.time)
-        return int(seconds) * 1000 + int(micros) // 1000
 
     def channel(self, name: str, instance_id: str) -> str:
         """The pub/sub channel of an instance, as `done`."""

@@ -6,6 +6,9 @@ from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.report import Report
 from orchestrator.engine.adopt import adopt
 from orchestrator.engine.deps import Deps
+from orchestrator.telemetry.logging import get_logger
+
+log = get_logger("orchestrator.sweep")
 
 #: How many places one round looks at.
 BUDGET = 200
@@ -16,6 +19,9 @@ HOLD = 30.0
 
 def run_once(deps: Deps) -> Report:
     """Give each expired attempt's instance another attempt, fail it, or forget the place."""
+    held_back = deps.gate.keep_time(deps.store.clock())
+    if held_back:
+        log.warning("gate.clock_caught_up", seconds=round(held_back, 3))
     sweep = deps.gate.sweep(BUDGET, HOLD)
     requeued = failed = forgotten = 0
     for instance_id, attempt, why in sweep.expired:

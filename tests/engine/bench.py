@@ -43,8 +43,8 @@ end
 """
 LEASE, DISPATCH = 15.0, 30.0
 WIDE = Limits(session_concurrency=1_000, tenant_concurrency=1_000)
-#: Traces that even a refusal leaves: its count, and the bench's own clock.
-_COUNTERS = (":refusals", ":rounds:", ":ahead")
+#: Traces that even a refusal leaves: its count, and the clocks.
+_COUNTERS = (":refusals", ":rounds:", ":ahead", ":time", ":mark")
 
 
 class Bench:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from orchestrator.admission.accounts import DueBudget
 from orchestrator.admission.calls import Caller
@@ -63,6 +64,7 @@ TOUR: Mapping[str, Callable[[Gate], object]] = {
     "hold": lambda gate: gate.hold(CHILD, [NEW.id], 1),
     "hold_lock": lambda gate: gate.hold_locks([(ROW, 1, "run:1", "name", 1)]),
     "hold_rebuild": lambda gate: gate.hold_rebuild("token", 10.0),
+    "keep_time": lambda gate: gate.keep_time(datetime.now(UTC)),
     "leave_budgets": lambda gate: gate.leave_budgets([NEW.id]),
     "load_budget": lambda gate: gate.load_budget(LOAD),
     "leave": lambda gate: gate.leave("worker"),

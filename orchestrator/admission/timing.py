@@ -1,0 +1,32 @@
+"""The gate's clock: the server's, but for jumps of that. See `lua/lib/now.lua`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from orchestrator.admission.caller import ScriptCaller
+
+
+class TimeCalls(ScriptCaller):
+    """Keeping the gate's clock right."""
+
+    def keep_time(self, reference: datetime) -> float:
+        """Compare the clocks of the servers, given PostgreSQL's; see `lua/keep_time.lua`.
+
+        Answers the seconds for which the gate's clock was held and that it has caught up with.
+        """
+        moment = round(reference.timestamp() * 1000)
+        caught_up = [
+            self._run_on(number, "keep_time", reference_ms=moment) for number in range(self.size)
+        ]
+        return max(int(one) for one in caught_up) / 1000
+
+    def now(self) -> int:
+        """Milliseconds of the server's clock."""
+        seconds, micros = self._call(self.redis.time)
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def _now_of(self, shard: int) -> int:
+        """Milliseconds of the clock of a shard."""
+        _, _, ahead = (self._ask(shard, "get", "time") or "").partition(" ")
+        return self.now() - int(ahead or 0)
