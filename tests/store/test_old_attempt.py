@@ -172,7 +172,8 @@ def test_an_expired_lease_is_a_new_attempt_or_the_end(
 ) -> None:
     one = row_in(store, sql, state, failures=failures, retry=policy(allowed))
     below = row_in(store, sql, State.RUNNING, parent=one)
-    verdict = store.expire(one, ATTEMPT)
+    # One that is in line was handed out as the next attempt, which never began.
+    verdict = store.expire(one, ATTEMPT + (state is State.QUEUED))
     assert verdict is not None
     instance, ended = verdict
     assert (instance.state, instance.reason, instance.failures) == (after, reason, failed)
@@ -188,6 +189,19 @@ def test_a_message_that_turns_up_late_finds_nothing(store: Store) -> None:
     store.expire(one.id, 1)
     assert store.begin(one.id, 1, "late") is None
     assert store.begin(one.id, 2, "next") is not None
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_what_changes_nothing_has_no_reason(store: Store, attempt: int) -> None:
+    """One that was never handed out, and one that was judged before, is as its trail says."""
+    one = root(store)
+    if attempt:
+        begun(store, one)
+        hand_back(store, one.id, 1)
+    before = found(store, one.id)
+    assert store.expire(one.id, attempt) == (before, [])
+    assert found(store, one.id) == before
+    assert store.events(one.id)[-1].reason == before.reason
 
 
 @pytest.mark.parametrize(

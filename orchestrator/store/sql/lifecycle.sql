@@ -96,23 +96,25 @@ RETURNING id;
 
 -- name: expire
 -- The lease of an attempt ran out. Where it never began, its message was lost: raising the attempt
--- makes sure that the lost message finds nothing should it turn up after all. One that is suspended
--- at this very attempt has not failed: its worker died before it told the gate.
+-- makes sure that the lost message finds nothing should it turn up after all. One that was never handed
+-- out, or is judged a second time, stays as it is. One that is suspended at this very attempt has not
+-- failed: its worker died before it told the gate.
 UPDATE instances
 SET state = CASE WHEN fate.suspended THEN state WHEN fate.fails THEN 'failed' ELSE 'queued' END,
-    reason = CASE WHEN fate.suspended THEN reason
-                  WHEN fate.begun THEN 'LEASE_EXPIRED' ELSE 'MESSAGE_LOST' END,
+    reason = CASE WHEN fate.begun THEN 'LEASE_EXPIRED'
+                  WHEN fate.lost THEN 'MESSAGE_LOST' ELSE reason END,
     failures = failures + fate.begun::int,
     error = CASE WHEN fate.begun THEN add_attempt(error, attempt) ELSE error END,
     ended_at = CASE WHEN fate.fails THEN now() END,
     attempt = greatest(attempt, %(attempt)s)
 FROM (
-    SELECT id AS one, suspended, begun,
+    SELECT id AS one, suspended, begun, lost,
            begun AND failures + 1 >= (retry ->> 'max_attempts')::int AS fails
     FROM (
         SELECT id, failures, retry,
                state = 'waiting' AND wait IS NOT NULL AND attempt = %(attempt)s AS suspended,
-               state = 'running' OR (state = 'waiting' AND wait IS NULL) AS begun
+               state = 'running' OR (state = 'waiting' AND wait IS NULL) AS begun,
+           attempt < %(attempt)s AS lost
         FROM instances
         WHERE id = %(id)s AND ended_at IS NULL AND attempt <= %(attempt)s
         FOR UPDATE
