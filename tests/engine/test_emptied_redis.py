@@ -200,6 +200,23 @@ def test_an_ended_run_that_nobody_released_holds_no_slot_any_more(bench: Bench) 
     assert bench.deps.gate.held() == 0
 
 
+def test_emptied_again_while_it_is_filled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever fills it learns of that as of an empty one, and fills it anew."""
+    one = bench.spawn()
+    live_page, turns = bench.deps.store.live_page, iter("t")
+
+    def emptied_meanwhile(*which: Any) -> Any:
+        if next(turns, ""):
+            lose_everything(bench)
+        return live_page(*which)
+
+    monkeypatch.setattr(bench.deps.store, "live_page", emptied_meanwhile)
+    lose_everything(bench)
+    bench.offer()
+    assert bench.take_messages() == [(one, 1)]
+    assert bench.deps.gate.held() == 1
+
+
 @pytest.mark.parametrize("verb", ["spawn", "beat", "sweep", "cancel", "glance"])
 def test_whoever_comes_first_fills_it(bench: Bench, verb: str) -> None:
     waiting = bench.spawn(pool="gpu")

@@ -6,14 +6,12 @@ from tests.rules.judge import Verdict, Violation, judge
 from tests.simulation.stage import Stage
 
 
-def check(stage: Stage, rested: bool, broken: Exception | None) -> Verdict:
+def check(stage: Stage, rested: bool, broken: list[str]) -> Verdict:
     """All that was wrong in a schedule that is over: by the rules, and by its play."""
     verdict = stage.verdict + judge(stage.evidence(at_rest=True))
     if not rested and not verdict.violations:
         verdict.violations.append(Violation("REST", "", "it never came to rest"))
-    if broken is not None:
-        what = f"{type(broken).__name__}: {broken}"
-        verdict.violations.append(Violation("BROKEN", "", what))
+    verdict.violations.extend(Violation("BROKEN", "", what) for what in broken)
     return verdict + _ends(stage)
 
 

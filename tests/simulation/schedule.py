@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.rules.judge import Verdict
@@ -33,6 +34,33 @@ class Outcome:
     story: list[Moment]
 
 
+class _Surprises(logging.Handler):
+    """What the engine has logged with a traceback, and gone on: nobody expects that here."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[0] is not None:
+            self.found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """What is logged with a traceback meanwhile; nothing else is told to anybody."""
+    logger, surprises = logging.getLogger("orchestrator"), _Surprises()
+    before = logger.level, logger.propagate
+    logger.addHandler(surprises)
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    try:
+        yield surprises.found
+    finally:
+        logger.removeHandler(surprises)
+        logger.level, logger.propagate = before
+
+
 def play_of(seed: int) -> str:
     """Which play a seed is about."""
     return random.Random(f"{seed}:play").choice(sorted(PLAYS))
@@ -42,14 +70,13 @@ def run(ground: Ground, seed: int, given: Mapping[str, Decision] | None = None) 
     """Run the schedule of a seed, or, in the same play, one with these decisions."""
     name = play_of(seed)
     chooser = RandomChooser(seed) if given is None else Chooser(given)
-    logging.getLogger("orchestrator").setLevel(logging.CRITICAL + 1)
     stage = Stage(ground, PLAYS[name], seed, chooser)
-    with installed(stage.scheduler, ground.clock, seed):
-        rested, broken = False, None
+    rested = False
+    with _listening() as broken, installed(stage.scheduler, ground.clock, seed):
         try:
             rested = stage.perform()
         except Exception as error:
-            broken = error
+            broken.append(repr(error))
     return Outcome(
         seed=seed,
         play=name,

@@ -23,6 +23,7 @@ FOUND = {
     104: "one that was never handed out was noted as a lost message",
     126: "the same after a crash",
     157: "the same without any fault",
+    117: "Redis was emptied again while it was being filled",
 }
 
 
