@@ -16,39 +16,48 @@ from orchestrator.admission.keys import hash_tag
 from orchestrator.admission.scripts import Library, Script
 from orchestrator.admission.shard import Shard
 from orchestrator.admission.wire import pack, pack_head
-from orchestrator.store.database import Connection, Database, to_libpq, unavailable
+from orchestrator.store.away import unavailable
+from orchestrator.store.database import Connection, Database, to_libpq
 from orchestrator.transport.notify import Callback, Notifier
 from tests.simulation.chooser import Decision
 from tests.simulation.clock import Clock
 from tests.simulation.events import Event
 from tests.simulation.scheduler import Scheduler
 
-#: In the place of `lib/now.lua`: time is what the simulator says, also where a key is to go by
+#: Before `lib/now.lua`: the server's time is what the simulator says, also where a key is to go by
 #: itself; and what a script tells others is kept for the simulator, which is the broker and carries
 #: publications too.
 PROBE = """
-local now = tonumber(redis.call('GET', KEYS[1] .. ':clock'))
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1] .. ':expiries', '-inf', now)) do
-  redis.call('DEL', gone)
-  redis.call('ZREM', KEYS[1] .. ':expiries', gone)
+local redis = setmetatable({}, {__index = redis})
+do
+  local call, server = getmetatable(redis).__index.call, nil
+  server = tonumber(call('GET', KEYS[1] .. ':clock'))
+  local expiries = KEYS[1] .. ':expiries'
+  for _, gone in ipairs(call('ZRANGEBYSCORE', expiries, '-inf', server)) do
+    call('DEL', gone)
+    call('ZREM', expiries, gone)
+  end
+  redis.call = function(command, name, ...)
+    if command == 'TIME' then
+      return {tostring(math.floor(server / 1000)), tostring(server % 1000 * 1000)}
+    end
+    if command == 'LPUSH' or command == 'PUBLISH' then
+      return call('RPUSH', KEYS[1] .. ':told', cjson.encode({command, name, ...}))
+    end
+    if command == 'PEXPIRE' and call('EXISTS', name) == 1 then
+      call('ZADD', expiries, server + ..., name)
+      return 1
+    end
+    local last = select('#', ...)
+    if command == 'SET' and last > 2 and select(last - 1, ...) == 'PX' then
+      local words = {...}
+      local done = call(command, name, unpack(words, 1, last - 2))
+      if done then call('ZADD', expiries, server + words[last], name) end
+      return done
+    end
+    return call(command, name, ...)
+  end
 end
-local redis = setmetatable({call = function(command, name, ...)
-  if command == 'LPUSH' or command == 'PUBLISH' then
-    return redis.call('RPUSH', KEYS[1] .. ':told', cjson.encode({command, name, ...}))
-  end
-  if command == 'PEXPIRE' and redis.call('EXISTS', name) == 1 then
-    redis.call('ZADD', KEYS[1] .. ':expiries', now + ..., name)
-    return 1
-  end
-  local last = select('#', ...)
-  if command == 'SET' and last > 2 and select(last - 1, ...) == 'PX' then
-    local words = {...}
-    local done = redis.call(command, name, unpack(words, 1, last - 2))
-    if done then redis.call('ZADD', KEYS[1] .. ':expiries', now + words[last], name) end
-    return done
-  end
-  return redis.call(command, name, ...)
-end}, {__index = redis})
 """
 #: A message in as few words as say everything.
 MESSAGE = """
@@ -67,7 +76,8 @@ class SimulatedLibrary(Library):
     """The scripts, each with the probe."""
 
     def __init__(self) -> None:
-        super().__init__(MESSAGE, PROBE)
+        super().__init__(MESSAGE)
+        self._pieces["now"] = PROBE + self._page("lib/now")
 
     def _page(self, name: str) -> str:
         text = super()._page(name)

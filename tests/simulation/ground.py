@@ -36,6 +36,9 @@ _SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "synchronous_commit": "off",
 }
+_TABLES = """
+SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+"""
 #: How often a database is emptied before the dead rows are swept out too.
 SWEEP_EVERY = 200
 
@@ -92,7 +95,7 @@ def prepare(database_url: str) -> str:
         connection.execute(_CLOCK.encode())
     migrate.upgrade(url)
     with psycopg.connect(url, autocommit=True) as connection:
-        for name in metadata.tables:
+        for (name,) in connection.execute(_TABLES).fetchall():
             connection.execute(f"ALTER TABLE {name} SET (autovacuum_enabled = off)".encode())
     return url
 
