@@ -19,8 +19,8 @@ from orchestrator.domain.resource import by_name
 from orchestrator.engine import rebuild, resources
 from orchestrator.telemetry.logging import get_logger
 from orchestrator.transport.publisher import Publisher
-from workers import process, scraped
-from workers.app import HOUSEKEEPING, app, queue_names
+from workers import process, scraped, watched
+from workers.app import HOUSEKEEPING, app
 from workers.intake import Intake
 from workers.jobs import periods
 from workers.relay import Relay
@@ -52,7 +52,8 @@ def work(settings: Settings, pool: str, concurrency: int) -> int:
         # From a signal handler: talking to Redis must not happen here.
         threading.Thread(target=process.retire, args=(this,), daemon=True).start()
 
-    return _celery_worker(settings, name, pool, concurrency)
+    _quieten(settings.log_level)
+    return watched.run(settings, this, pool, concurrency)
 
 
 def keep_house(settings: Settings) -> int:
@@ -79,7 +80,8 @@ def keep_house(settings: Settings) -> int:
             thread.start()
         process.announce_ready()
 
-    code = _celery_worker(settings, name, HOUSEKEEPING, 2)
+    _quieten(settings.log_level)
+    code = watched.run(settings, this, HOUSEKEEPING, 2)
     beat.stop()
     for thread in threads:
         thread.close()
@@ -98,23 +100,6 @@ def _quieten(level: str) -> None:
     if level != "DEBUG":
         for name in ("celery.worker.strategy", "celery.app.trace"):
             logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _celery_worker(settings: Settings, name: str, pool: str, concurrency: int) -> int:
-    _quieten(settings.log_level)
-    worker = app.Worker(
-        hostname=name,
-        pool_cls="workers.pool:TaskPool",
-        concurrency=concurrency,
-        queues=queue_names(settings, pool),
-        loglevel=settings.log_level,
-        without_mingle=True,
-        without_gossip=True,
-        quiet=True,
-    )
-    worker.start()
-    log.info("worker.stopped", worker=name, exitcode=worker.exitcode or 0)
-    return int(worker.exitcode or 0)
 
 
 def exit_now(code: int) -> None:

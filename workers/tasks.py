@@ -6,6 +6,7 @@ from orchestrator.engine.execute import execute
 from orchestrator.engine.rounds import run_round
 from orchestrator.transport.envelope import RUN_TASK
 from workers.app import app
+from workers.canary import TASK, Canary
 from workers.jobs import JOBS, Job
 from workers.process import current
 
@@ -15,6 +16,13 @@ def run(instance_id: str, attempt: int) -> None:
     """Run one attempt of an instance."""
     process = current()
     execute(process.deps, process.host, instance_id, attempt)
+
+
+@app.task(name=TASK)
+def canary() -> None:
+    """This worker's consumer reads."""
+    if Canary.current is not None:
+        Canary.current.hear()
 
 
 def _register(job: Job) -> None:

@@ -15,9 +15,9 @@ KEYS: dict[str, str] = {
     # string: token of the process that rebuilds the gate now
     "rebuilding": ":rebuilding",
     # string: what the server's clock said last, and how far it is ahead of the gate's
-    "time": ":time",
+    "time": ":server_clock",
     # string: what PostgreSQL's clock, the server's and the gate's said when they were compared last
-    "mark": ":mark",
+    "mark": ":compared_clocks",
     # integer: the order of arrival
     "sequence": ":sequence",
     # hash: the limits and times that all scripts read; `session:<tree>`, `tenant:<tenant>`,

@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     reap_every: float = Field(default=60.0, gt=0)
     reconcile_every: float = Field(default=60.0, gt=0)
 
+    #: seconds between the messages by which a worker notices that its consumer reads no more
+    canary: float = Field(default=10.0, gt=0)
+
     #: seconds for which messages are kept at least, and their idempotency keys with them
     message_retention: float = Field(default=2_592_000.0, gt=0)
     #: seconds for which the audit trail is kept at least, 30 days or more; None: for ever

@@ -26,6 +26,7 @@ from orchestrator.domain.limits import Limits
 from orchestrator.domain.verdict import Refusal
 from tests.cli.commands import every_command
 from tests.docs.pages import DOCS, ROOT, blocks, rows, sections
+from workers.canary import SILENT
 
 REFERENCE = DOCS / "reference"
 
@@ -142,7 +143,7 @@ def test_exit_codes_are_documented() -> None:
     text = sections(REFERENCE / "cli.md", 2)["Exit codes"]
     page = {int(row[0]) for row in rows(text)}
     usage, interrupted = 2, 130  # typer's own
-    assert page == {0, FAILED, usage, REFUSED, UNAVAILABLE, interrupted}
+    assert page == {0, FAILED, usage, REFUSED, UNAVAILABLE, SILENT, interrupted}
 
 
 # --- API ----------------------------------------------------------------------------------

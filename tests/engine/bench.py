@@ -44,7 +44,7 @@ end
 LEASE, DISPATCH = 15.0, 30.0
 WIDE = Limits(session_concurrency=1_000, tenant_concurrency=1_000)
 #: Traces that even a refusal leaves: its count, and the clocks.
-_COUNTERS = (":refusals", ":rounds:", ":ahead", ":time", ":mark")
+_COUNTERS = (":refusals", ":rounds:", ":ahead", ":server_clock", ":compared_clocks")
 
 
 class Bench:
