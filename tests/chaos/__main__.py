@@ -30,6 +30,7 @@ def main() -> int:
         instances=options.instances if is_long else 0,
         faults=options.faults if is_long else 0,
         plan=plan.load(options.plan) if options.plan else (),
+        peace=options.peace,
     )
     say(f"Chaos with seed {seed}")
     with scratch_folder() as folder:
@@ -54,6 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--plan", type=Path, help="a plan to be done again")
+    parser.add_argument("--peace", type=float, default=240.0, help="seconds that all get to end")
     parser.add_argument("--result", type=Path, help="where to write the tables to")
     return parser.parse_args()
 

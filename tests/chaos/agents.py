@@ -200,9 +200,9 @@ def leaves_behind(ctx: Context) -> int:
 
 @agent("chaos-endless", retry=STUBBORN)
 def endless(ctx: Context, depth: int) -> int:
-    """A tree that lives until it is cancelled, or for a minute."""
+    """A tree that lives until it is cancelled, or for some seconds."""
     if depth:
         ctx.wait(ctx.spawn_many([SpawnRequest("chaos-endless", {"depth": depth - 1})] * 2))
     else:
-        work(ctx, 60.0)
+        work(ctx, 20.0)
     return 0

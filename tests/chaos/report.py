@@ -33,7 +33,8 @@ def summary(found: Found) -> str:
         f"Seed {found.wanted.seed}: {rows:,} instances ({ends}) in {found.seconds:.0f} s; "
         f"{len(found.suffered)} faults; {sum(found.verdict.checks.values()):,} checks, "
         f"{len(found.verdict.violations)} violations. {found.looks} looks while all was under "
-        f"way, {found.blind} more met a server that was away. "
+        f"way, {found.closed} of them at a closed gate; {found.blind} more met a server that was "
+        "away. "
         f"{len(found.evidence.accepted):,} spawns were accepted and "
         f"{len(found.evidence.refused):,} refused; "
         f"{len(found.evidence.effects):,} actions; {len(found.evidence.events):,} events.",

@@ -25,8 +25,8 @@ from tests.rules.gate_view import look
 from tests.rules.judge import Verdict, judge
 from tests.support.waiting import wait_until
 
-#: Seconds until the first fault, and those that all get to end once there is peace.
-CALM, PEACE = 5.0, 240.0
+#: Seconds until the first fault.
+CALM = 5.0
 WORKERS, SPAWNERS = 4, 2
 #: Whom faults happen to.
 VICTIMS = (
@@ -46,6 +46,8 @@ class Wanted:
     faults: int = 0
     #: a plan to be done again; it is done to its end
     plan: Sequence[Fault] = ()
+    #: seconds that all get to end once there is peace
+    peace: float = 240.0
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ class Found:
     wanted: Wanted
     seconds: float
     suffered: Sequence[Suffered]
-    #: looks at what was under way, and those at which a server was away
+    #: looks at what was under way, those of a closed gate, those at which a server was away
     looks: int
+    closed: int
     blind: int
     verdict: Verdict
     evidence: Evidence
@@ -80,7 +83,7 @@ def run(folder: Path, wanted: Wanted) -> Found:
         suffered = inflictor.finish()
         plan.save(folder / "plan", [one.fault for one in suffered])
         say(f"{len(suffered)} faults are over; waiting until all has ended")
-        _make_peace(home)
+        _make_peace(home, wanted.peace)
         witness.close()
         evidence = gather(home, at_rest=True)
         verdict = witness.verdict + judge(evidence)
@@ -89,6 +92,7 @@ def run(folder: Path, wanted: Wanted) -> Found:
             time.monotonic() - began,
             suffered,
             witness.looks,
+            witness.closed,
             witness.blind,
             verdict,
             evidence,
@@ -115,12 +119,12 @@ def _is_enough(home: House, wanted: Wanted, passed: float, done: int) -> bool:
     return passed >= wanted.seconds and done >= wanted.faults and _spawned(home) >= wanted.instances
 
 
-def _make_peace(home: House) -> None:
+def _make_peace(home: House, seconds: float) -> None:
     """Heal everything, spawn nothing more, and wait until all has ended."""
     home.heal()
     home.retire("spawner")
     with suppress(AssertionError):
-        wait_until(lambda: not _live(home), "everything has ended", PEACE)
+        wait_until(lambda: not _live(home), "everything has ended", seconds)
         wait_until(lambda: _is_empty(home), "the gate is empty", 30.0)
 
 
@@ -156,6 +160,8 @@ class _Names:
         self._home = home
 
     def __call__(self, victim: str, at: float) -> str:
+        if not victim:
+            return ""
         lives = [pid for pid, began in self._home.inmate(victim).lives if began < at]
         path = self._home.ledger / f"name-{lives[-1]}" if lives else None
         return path.read_text() if path is not None and path.exists() else ""

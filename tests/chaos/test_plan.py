@@ -67,6 +67,7 @@ def test_times_are_those_of_the_trail() -> None:
     times = measure([killed, cut], events, lambda *_: "w")
 
     assert (times["kill"].noticed, times["kill"].again) == ([3.0], [4.0])
+    assert measure([killed], events, lambda *_: "v")["kill"].noticed == []
     assert (times["cut"].count, times["cut"].going_on) == (1, [2.5])
     assert quantiles(times["kill"].noticed) == "3.0 / 3.0 / 3.0"
     assert quantiles([]) == "-"

@@ -12,6 +12,8 @@ from tests.rules.evidence import Row
 
 #: What says that an attempt was found to be lost.
 NOTICED = frozenset({"LEASE_EXPIRED", "MESSAGE_LOST"})
+#: Seconds after its end in which what is noticed is taken to be of this fault.
+AFTERMATH = 15.0
 
 
 @dataclass
@@ -20,7 +22,8 @@ class Times:
 
     #: how often it took place
     count: int = 0
-    #: from a worker's death until an attempt of it was found lost, and until its instance ran again
+    #: from what happened to a worker until an attempt of it was found lost, and until its
+    #: instance ran again
     noticed: list[float] = field(default_factory=list)
     again: list[float] = field(default_factory=list)
     #: from the end of the fault until the next attempt of anybody began
@@ -45,8 +48,8 @@ def measure(
         place = bisect.bisect_left(begun, one.over)
         if place < len(begun):
             times.going_on.append(begun[place] - one.over)
-        if one.fault.kind == "kill":
-            for lost, again in by_worker.get(name_of(one.fault.victim, one.began), ()):
+        for lost, again in by_worker.get(name_of(one.fault.victim, one.began), ()):
+            if one.began < lost < one.over + AFTERMATH:
                 times.noticed.append(lost - one.began)
                 times.again.append(again - one.began)
     return dict(found)

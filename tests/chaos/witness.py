@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import redis
 
+from orchestrator.admission.keys import key
 from tests.chaos.house import GATE, House
 from tests.chaos.settings import LIMITS
 from tests.rules.evidence import Accepted, Effect, Evidence, Refused, collect, read_ledger
 from tests.rules.judge import Verdict, judge
 
-#: Seconds between two looks.
-EVERY = 4.0
+#: Seconds between two looks, and between two looks whether the gate is closed.
+EVERY, GLANCE = 4.0, 0.05
 
 
 def effects(folder: Path) -> list[Effect]:
@@ -63,31 +65,50 @@ class Witness:
     def __init__(self, house: House) -> None:
         self._house = house
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        #: looks that were taken, and those at which a server was away
-        self.looks = self.blind = 0
+        self._threads = [
+            threading.Thread(target=target, daemon=True) for target in (self._watch, self._peep)
+        ]
+        self._lock = threading.Lock()
+        #: looks that were taken, those at which a server was away, those at a closed gate
+        self.looks = self.blind = self.closed = 0
         self.verdict = Verdict({}, [])
         #: what the first breach was seen in
         self.evidence: Evidence | None = None
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
         """Look no more."""
         self._closed.set()
-        self._thread.join(60)
+        for thread in self._threads:
+            thread.join(60)
 
     def _watch(self) -> None:
         while not self._closed.wait(EVERY):
-            try:
-                evidence = gather(self._house, at_rest=False)
-            except (redis.RedisError, psycopg.Error):
+            self._look()
+
+    def _peep(self) -> None:
+        """Look also whenever the gate is closed: that does not last long."""
+        with redis.Redis.from_url(self._house.servers.redis_url, socket_timeout=5) as client:
+            while not self._closed.wait(GLANCE):
+                with suppress(redis.RedisError):
+                    if not client.exists(key(GATE, "generation")):
+                        self._look()
+
+    def _look(self) -> None:
+        try:
+            evidence = gather(self._house, at_rest=False)
+        except (redis.RedisError, psycopg.Error):
+            with self._lock:
                 self.blind += 1
-                continue
+            return
+        verdict = judge(evidence)
+        with self._lock:
             self.looks += 1
-            verdict = judge(evidence)
+            self.closed += not evidence.gate.is_open
             if verdict.violations and self.evidence is None:
                 self.evidence = evidence
             self.verdict += verdict

@@ -75,7 +75,7 @@ class GateView:
     holders: Mapping[str, str] = field(default_factory=dict)
     #: waits that were too large to be looked at when they began
     unchecked: frozenset[str] = frozenset()
-    #: messages in the queues of the broker
+    #: messages in the queues of the broker that call workers to instances
     messages: int = 0
     #: resource -> calls under way
     calls: Mapping[str, int] = field(default_factory=dict)
@@ -88,6 +88,8 @@ class GateView:
         return asdict(self) | {"slots": slots}
 
 
+#: The queue of the beats' own rounds, which ask nobody for a slot.
+HOUSEKEEPING = "housekeeping"
 #: Keys that say nothing of what is held, and there may be very many.
 _PASSED_OVER = (":call:", ":resource:", ":bucket:", ":shares", ":drained:", ":rounds:", ":means")
 _LOOK = """
@@ -180,7 +182,11 @@ def view_of(gate: str, keys: Dump, now: int) -> GateView:
         },
         holders={name: fields["holder"] for name, fields in of("holder").items()},
         unchecked=ids("unchecked"),
-        messages=sum(count for count in of("queue").values() if isinstance(count, int)),
+        messages=sum(
+            count
+            for name, count in of("queue").items()
+            if isinstance(count, int) and not name.startswith(HOUSEKEEPING)
+        ),
         calls={scope: len(calls) for scope, calls in of("calls").items()},
         remains=_remains(gate, families),
     )
