@@ -62,7 +62,7 @@ class Database:
                 "row_factory": dict_row,
                 "connect_timeout": max(2, round(timeout)),
                 "application_name": "orchestrator",
-                "options": f"-c timezone=UTC -c statement_timeout={statement_timeout * 1000:.0f}",
+                "options": _options(statement_timeout),
                 # A server that has vanished acknowledges nothing.
                 "tcp_user_timeout": round((statement_timeout + MARGIN) * 1000),
             },
@@ -158,6 +158,19 @@ class Database:
         except psycopg.OperationalError as error:
             raise unavailable(error) from error
         self._pool.open()
+
+
+def _options(statement_timeout: float) -> str:
+    """What the server is to do for a connection.
+
+    A client that vanishes within a transaction keeps its locks until the server gives it up, which
+    by default is hours.
+    """
+    patience = f"{statement_timeout * 1000:.0f}"
+    return (
+        f"-c timezone=UTC -c statement_timeout={patience}"
+        f" -c idle_in_transaction_session_timeout={patience}"
+    )
 
 
 def _is_told(error: StoreUnavailable) -> bool:

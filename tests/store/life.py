@@ -107,7 +107,11 @@ def check_trail(instance: Instance, events: list[Event]) -> None:
         assert after.attempt >= before.attempt
         assert (after.from_state, after.attempt) != (after.to_state, before.attempt)
     last = events[-1]
-    assert (last.to_state, last.attempt) == (instance.state, instance.attempt)
+    assert (last.to_state, last.attempt, last.reason) == (
+        instance.state,
+        instance.attempt,
+        instance.reason,
+    )
     for event in events:
         assert (event.session, event.tenant, event.agent) == (
             instance.session,

@@ -81,6 +81,22 @@ def test_a_lost_message_is_an_event_although_the_state_stays(store: Store) -> No
     ]
 
 
+def test_a_place_in_line_that_ran_out_changes_nothing(store: Store) -> None:
+    """A spawn that was recorded and not followed, and one that was handed back and not requeued."""
+    one = root(store)
+    assert store.expire(one.id, 0) is not None
+    begun(store, one, 1)
+    store.hand_back(one.id, 1, "RETRY", failed=True)
+    assert store.expire(one.id, 1) is not None
+    events = list(store.events(one.id))
+    check_trail(found(store, one.id), events)
+    assert [(event.to_state, event.reason, event.attempt) for event in events] == [
+        ("queued", None, 0),
+        ("running", None, 1),
+        ("queued", "RETRY", 1),
+    ]
+
+
 def test_a_cascade_is_one_event_for_each_that_ended(store: Store) -> None:
     top = begun(store, root(store))
     middle = begun(store, child(store, top))
