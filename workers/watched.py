@@ -73,5 +73,4 @@ def _fail_if_silent() -> None:
 
 def _let_expire(this: process.Process, queue: str, seconds: float) -> None:
     """Leave nothing of this worker in Redis once it is dead; kombu's bindings are for ever."""
-    for name in (queue, f"_kombu.binding.{queue}"):
-        this.deps.gate.redis.pexpire(name, round(seconds * 1000))
+    this.deps.gate.let_expire([queue, f"_kombu.binding.{queue}"], seconds)

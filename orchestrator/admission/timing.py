@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from orchestrator.admission.caller import ScriptCaller
@@ -20,6 +21,11 @@ class TimeCalls(ScriptCaller):
             self._run_on(number, "keep_time", reference_ms=moment) for number in range(self.size)
         ]
         return max(int(one) for one in caught_up) / 1000
+
+    def let_expire(self, names: Sequence[str], seconds: float) -> None:
+        """Keep what Celery has under these names for so long, if this is its server."""
+        for name in names:
+            self._call(self.redis.pexpire, name, round(seconds * 1000))
 
     def now(self) -> int:
         """Milliseconds of the server's clock."""
