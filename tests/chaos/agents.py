@@ -168,7 +168,7 @@ def impatient(ctx: Context) -> str:
 
 @agent("chaos-thrifty", retry=STUBBORN)
 def thrifty(ctx: Context, wants: int) -> int:
-    """Spawns until its budget is used up; answers how many it got."""
+    """Spawns until its budget is used up; how many that are is known to the judge."""
     got = []
     for number in range(wants):
         try:
@@ -177,7 +177,7 @@ def thrifty(ctx: Context, wants: int) -> int:
             if refused.code != "BUDGET_EXCEEDED":
                 raise
     ctx.wait(got)
-    return int(ctx.step("got", act, ctx, "got", len(got)))
+    return int(ctx.step("got", act, ctx, "got", 1))
 
 
 @agent("chaos-again", retry=STUBBORN)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from orchestrator.devstack import EmbeddedServers
+from orchestrator.devstack.process import Child, Command
 from orchestrator.store import migrate
 from tests.chaos.agents import LEDGER
 from tests.chaos.settings import CONCURRENCY, ENVIRONMENT
@@ -33,12 +32,15 @@ class Inmate:
     """One process that is started again whenever it ends, and its roads to the servers."""
 
     def __init__(self, name: str, command: Sequence[str], house: House) -> None:
-        self.name, self._command, self._house = name, command, house
+        self.name, self._house = name, house
         self.redis = Proxy(house.servers.redis_url)
         self.database = Proxy(house.servers.database_url)
         #: its process ids, and when each began
         self.lives: list[tuple[int, float]] = []
-        self.process: subprocess.Popen[bytes] | None = None
+        log = house.folder / "logs" / f"{name}.log"
+        self._child = Child(
+            Command(name, tuple(command), log, house.folder, env=self._environment())
+        )
 
     @property
     def ready(self) -> Path:
@@ -52,19 +54,9 @@ class Inmate:
 
     def start(self) -> None:
         """Start it, once more."""
-        log = self._house.folder / "logs" / f"{self.name}.log"
-        with log.open("ab") as output:
-            output.write(f"--- start {len(self.lives) + 1}\n".encode())
-            output.flush()
-            self.process = subprocess.Popen(
-                self._command,
-                env=self._environment(),
-                cwd=self._house.folder,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.lives.append((self.process.pid, time.time()))
+        self._child.start()
+        assert self._child.pid is not None
+        self.lives.append((self._child.pid, time.time()))
 
     def _environment(self) -> dict[str, str]:
         foreign = ("ORCHESTRATOR_", "PYTHONDONTWRITEBYTECODE")
@@ -86,22 +78,17 @@ class Inmate:
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it lives."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
+        if self._child.alive:
+            self._child.send(number)
 
+    @property
     def has_ended(self) -> bool:
         """Whether it is not there now."""
-        return self.process is None or self.process.poll() is not None
+        return not self._child.alive
 
-    def end(self, seconds: float) -> None:
-        """Ask it to end, and make it after so many seconds."""
-        self.send(signal.SIGCONT)
-        self.send(signal.SIGTERM)
-        if self.process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(seconds)
-            self.send(signal.SIGKILL)
-            self.process.wait(10)
+    def end(self) -> None:
+        """Have it end, by force if it does not by itself."""
+        self._child.stop()
 
     def heal(self) -> None:
         """Nothing is wrong with it any more."""
@@ -122,6 +109,7 @@ class House:
             one.mkdir(exist_ok=True)
         self.inmates: list[Inmate] = []
         self.retired: set[str] = set()
+        self._starting = threading.Lock()
         self._closed = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
 
@@ -151,12 +139,13 @@ class House:
         """The one of this name."""
         return next(one for one in self.inmates if one.name == name)
 
-    def retire(self, kind: str, seconds: float = 20.0) -> None:
+    def retire(self, kind: str) -> None:
         """End all of a kind for good."""
         mine = [one for one in self.inmates if one.kind == kind]
-        self.retired |= {one.name for one in mine}
+        with self._starting:
+            self.retired |= {one.name for one in mine}
         for one in mine:
-            one.end(seconds)
+            one.end()
 
     def heal(self) -> None:
         """Nothing is wrong any more."""
@@ -185,9 +174,10 @@ class House:
 
     def _supervise(self) -> None:
         while not self._closed.wait(RESTART):
-            for one in self.inmates:
-                if one.has_ended() and one.name not in self.retired:
-                    one.start()
+            for one in [*self.inmates]:
+                with self._starting:
+                    if one.has_ended and one.name not in self.retired:
+                        one.start()
 
 
 @contextmanager

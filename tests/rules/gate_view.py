@@ -88,8 +88,8 @@ class GateView:
         return asdict(self) | {"slots": slots}
 
 
-#: The queue of the beats' own rounds, which ask nobody for a slot.
-HOUSEKEEPING = "housekeeping"
+#: In the names of queues for what asks nobody for a slot: the beats' rounds, workers' canaries.
+BESIDE = ("housekeeping", ".canary.")
 #: Keys that say nothing of what is held, and there may be very many.
 _PASSED_OVER = (":call:", ":resource:", ":bucket:", ":shares", ":drained:", ":rounds:", ":means")
 _LOOK = """
@@ -185,7 +185,7 @@ def view_of(gate: str, keys: Dump, now: int) -> GateView:
         messages=sum(
             count
             for name, count in of("queue").items()
-            if isinstance(count, int) and not name.startswith(HOUSEKEEPING)
+            if isinstance(count, int) and not any(word in name for word in BESIDE)
         ),
         calls={scope: len(calls) for scope, calls in of("calls").items()},
         remains=_remains(gate, families),

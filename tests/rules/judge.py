@@ -89,6 +89,10 @@ def _r2_no_limit_is_exceeded(evidence: Evidence, books: Books) -> Iterator[Fact]
     for row in evidence.instances:
         deep = row["depth"] > evidence.limits.max_depth
         yield row["id"], f"is at depth {row['depth']}" if deep else None
+        spawns = (row.get("budget") or {}).get("spawns")
+        if spawns is not None:
+            made = books.spawned_below(row["id"])
+            yield row["id"], f"made {made} spawns of {spawns}" if made > spawns else None
 
 
 def _excess(

@@ -28,6 +28,8 @@ class Books:
     rows: Mapping[str, Row]
     #: (tenant, idempotency key) -> instance
     keys: Mapping[tuple[str, str], str]
+    #: instance -> those it has spawned
+    children: Mapping[str, Sequence[str]]
     #: the events of each instance in order
     trails: Mapping[str, Sequence[Row]]
     #: each attempt that began -> when, in seconds since the epoch
@@ -42,7 +44,12 @@ class Books:
         by_instance: defaultdict[str, list[Row]] = defaultdict(list)
         for event in evidence.events:
             by_instance[event["instance_id"]].append(event)
+        children: defaultdict[str, list[str]] = defaultdict(list)
+        for row in evidence.instances:
+            if row["parent_id"] is not None:
+                children[row["parent_id"]].append(row["id"])
         return cls(
+            children=children,
             rows={row["id"]: row for row in evidence.instances},
             keys={
                 (row["tenant"], row["idempotency_key"]): row["id"]
@@ -77,6 +84,11 @@ class Books:
             return False
         began = self.begun.get((instance, place.attempt))
         return began is not None and began * 1000 < place.held_since
+
+    def spawned_below(self, instance: str) -> int:
+        """How many spawns were ever made below an instance."""
+        mine = self.children.get(instance, ())
+        return len(mine) + sum(self.spawned_below(one) for one in mine)
 
     def wrong_result(self, accepted: Accepted) -> str | None:
         """What is wrong with the result that an accepted spawn has in the end."""

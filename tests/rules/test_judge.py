@@ -182,6 +182,10 @@ BREACHES: dict[str, tuple[str, Evidence]] = {
             ),
         ),
     ),
+    "one spawn too many for a budget": (
+        "R2",
+        replace(BUSY, instances=[row("a", "running", budget={"spawns": 0}), BUSY.instances[1]]),
+    ),
     "too deep": ("R2", replace(BUSY, limits=Limits(max_depth=0))),
     # R3
     "a slot without a lease": ("R3", other(held("a", "b"), leases={"a": START_MS})),
