@@ -8,7 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import redis
-from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from orchestrator.admission.scripts import Library, Script
 from orchestrator.admission.shard import Shard
@@ -138,7 +148,7 @@ class ScriptCaller:
         except ResponseError as error:
             if "GATE_EMPTY" in str(error):
                 raise GateEmpty() from None
-            if isinstance(error, BusyLoadingError | ReadOnlyError) or _is_passing(str(error)):
+            if _is_passing(error):
                 raise _unavailable(error) from error
             raise
         except RedisError as error:
@@ -161,20 +171,27 @@ def shard_names(gate: str, shards: int) -> list[str]:
     return [gate] if shards == 1 else [f"{gate}-{number}" for number in range(shards)]
 
 
-#: What a server says that is full, cannot write to its disk, has lost its replicas or its primary,
-#: is held up by a script, or is part of a cluster in the middle of a failover or of moving keys.
+#: A server that is full, has lost its primary, only replicates or is loading; a cluster in the middle
+#: of a failover or of moving keys.
 _PASSING = (
-    *("OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "LOADING", "READONLY"),
-    *("CLUSTERDOWN", "TRYAGAIN", "ASK ", "MOVED "),
+    OutOfMemoryError,
+    MasterDownError,
+    ReadOnlyError,
+    BusyLoadingError,
+    ClusterDownError,
+    TryAgainError,
+    AskError,
 )
+#: What has no class: it cannot write to its disk, has too few replicas, is held up by a script.
+_PASSING_WORDS = ("MISCONF ", "NOREPLICAS ", "BUSY ", "CLUSTERDOWN ", "TRYAGAIN ", "MOVED ")
 
 
-def _is_passing(message: str) -> bool:
-    return any(word in message for word in _PASSING)
+def _is_passing(error: ResponseError) -> bool:
+    return isinstance(error, _PASSING) or str(error).startswith(_PASSING_WORDS)
 
 
 def _unavailable(error: Exception) -> GateUnavailable:
-    if "OOM " in str(error):
+    if isinstance(error, OutOfMemoryError):
         return GateUnavailable(
             "GATE_FULL",
             f"Redis has no memory left: {error}. What runs goes on and ends; new work is taken "

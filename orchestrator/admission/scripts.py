@@ -33,7 +33,7 @@ _KEY, _LOOKED_UP = re.compile(r"\bkey\.([a-z_]+)"), "key["
 _FIELD = re.compile(r"^-- (ARGV|REPLY|USES) +(.*)$", re.MULTILINE)
 _LUA = files("orchestrator.admission").joinpath("lua")
 #: Pieces that stand before all others: they decide, or hold what the others need.
-_FIRST = ("now", "ready", "learn", "config")
+_FIRST = ("freely", "now", "ready", "learn", "config")
 #: The names that a statement defines.
 _DEFINED = re.compile(r"^local (?:function (\w+)|(\w+(?:, \w+)*))", re.MULTILINE)
 #: A line that goes on with the statement above it.

@@ -21,7 +21,7 @@ _GIVEN = {
     *("ipairs", "pairs", "tonumber", "tostring", "type", "unpack"),
 }
 #: Pieces that stand before all others: they decide, or hold what the others need.
-_FIRST = {"now", "ready", "learn", "config"}
+_FIRST = {"freely", "now", "ready", "learn", "config"}
 
 
 def _pages(folder: Traversable) -> dict[str, str]:

@@ -3,7 +3,7 @@
 -- KEYS    gate
 -- ARGV    job period_ms
 -- REPLY   claimed
--- USES    now
+-- USES    freely now
 local round = math.floor(now / tonumber(period_ms))
 local claimed = redis.call('SET', key.rounds .. job .. ':' .. round, '1', 'NX', 'PX',
                            tonumber(period_ms) * 2)

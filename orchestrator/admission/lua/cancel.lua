@@ -4,7 +4,7 @@
 -- KEYS    gate
 -- ARGV    ids...
 -- REPLY   more
--- USES    now ready config entry waits ends drop pump budget_leave
+-- USES    freely now ready config entry waits ends drop pump budget_leave
 for _, id in ipairs(ids) do
   local entry = load(id)
   if entry then

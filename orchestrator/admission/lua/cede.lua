@@ -4,7 +4,7 @@
 -- KEYS    gate
 -- ARGV    version field set suffix amount
 -- REPLY   given
--- USES    ready
+-- USES    freely ready
 if tonumber(redis.call('HGET', key.credits, '') or '0') > tonumber(version) then return 0 end
 local used = set == 'leases' and redis.call('ZCARD', key.leases)
     or redis.call('SCARD', key[set] .. suffix)

@@ -4,7 +4,7 @@
 -- KEYS    gate
 -- ARGV    tenant budget
 -- REPLY   nothing
--- USES    now ready account
+-- USES    freely now ready account
 local found = account(budget)
 if not found or found.ended or (found.deadline and found.deadline <= now) then
   redis.call('ZREM', key.accounts_due, budget)

@@ -4,6 +4,6 @@
 -- KEYS    gate
 -- ARGV    id claim
 -- REPLY   nothing
--- USES    now ready waits
+-- USES    freely now ready waits
 if wait_state(id, claim) then stop_waiting(id) end
 return ''

@@ -4,7 +4,7 @@
 -- KEYS    gate
 -- ARGV    id attempt recorded ended
 -- REPLY   more
--- USES    now ready entry ends drop budget_leave pump
+-- USES    freely now ready entry ends drop budget_leave pump
 local entry = load(id)
 if entry and entry.place == 'expired' and entry.attempt == tonumber(attempt) then
   drop(id, entry)

@@ -4,7 +4,7 @@
 -- KEYS    gate
 -- ARGV    id claim lock
 -- REPLY   freed
--- USES    now ready entry nodes rouse locks pump
+-- USES    freely now ready entry nodes rouse locks pump
 local entry = load(id)
 if not entry then return 0 end
 local node = lock_node(entry.tenant, lock)

@@ -5,7 +5,7 @@
 -- KEYS    gate
 -- ARGV    id resource tenant
 -- REPLY   nothing
--- USES    now ready config resource bucket turn call budget_call
+-- USES    freely now ready config resource bucket turn call budget_call
 local policy = policy_of(resource)
 local scope = scope_of(resource, tenant, policy)
 local call = call_of(id)

@@ -6,7 +6,7 @@
 -- ARGV    worker pool capacity running...
 -- REPLY   more next_due_ms displaced doubtful ids..., the first `displaced` of which are to give way,
 -- REPLY   the next `doubtful` may be another's by now, and the rest have no lease that could be renewed
--- USES    now ready config entry workers expire promote ends pump
+-- USES    freely now ready config entry workers expire promote ends pump
 offer(worker, pool, tonumber(capacity))
 redis.call('ZADD', key.workers, now + config.lease_ms, worker)
 

@@ -5,7 +5,7 @@
 -- KEYS    gate
 -- ARGV    reference_ms
 -- REPLY   caught_up_ms
--- USES    now ready
+-- USES    freely now ready
 local time = redis.call('TIME')
 local server = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('EXISTS', key.time) == 0 then

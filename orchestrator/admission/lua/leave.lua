@@ -3,6 +3,6 @@
 -- KEYS    gate
 -- ARGV    worker
 -- REPLY   nothing
--- USES    ready workers
+-- USES    freely ready workers
 remove_worker(worker)
 return ''

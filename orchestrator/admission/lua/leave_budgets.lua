@@ -3,7 +3,7 @@
 -- KEYS    gate
 -- ARGV    ids...
 -- REPLY   nothing
--- USES    now ready budget_leave
+-- USES    freely now ready budget_leave
 for _, id in ipairs(ids) do
   if redis.call('EXISTS', key.instance .. id) == 0 then budget_leave(id) end
 end

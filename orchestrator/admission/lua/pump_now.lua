@@ -3,7 +3,7 @@
 -- KEYS    gate
 -- ARGV    budget
 -- REPLY   more
--- USES    now ready promote ends pump
+-- USES    freely now ready promote ends pump
 budget = tonumber(budget)
 local more = math.max(promote(budget), wake_ended(budget))
 return math.max(more, pump(budget))

@@ -6,7 +6,7 @@
 -- KEYS    gate
 -- ARGV    id attempt ended
 -- REPLY   more
--- USES    now ready config entry due slots cost drop budget_leave ends expire promote pump
+-- USES    freely now ready config entry due slots cost drop budget_leave ends expire promote pump
 local entry = load(id)
 -- An attempt that was put back in line holds no place any more, unless its thread waits there; nor
 -- does one that is asleep, unless it has ended.

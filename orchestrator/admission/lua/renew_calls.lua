@@ -5,7 +5,7 @@
 -- KEYS    gate
 -- ARGV    calls...
 -- REPLY   nothing
--- USES    now ready config resource call
+-- USES    freely now ready config resource call
 for i = 1, #calls, 3 do
   local id, resource, tenant = calls[i], calls[i + 1], calls[i + 2]
   local scope = scope_of(resource, tenant, policy_of(resource))

@@ -6,7 +6,7 @@
 -- ARGV    id session tenant pool agent priority depth parent budget attempt cost delay_ms
 -- ARGV    preemptible
 -- REPLY   more
--- USES    now ready entry drop park pump budget
+-- USES    freely now ready entry drop park pump budget
 local entry = load(id)
 if entry and (entry.attempt > tonumber(attempt) or entry.stop ~= '') then return 0 end
 if entry then

@@ -5,7 +5,7 @@
 -- KEYS    gate
 -- ARGV    id attempt
 -- REPLY   place attempt more
--- USES    now ready entry waits pump
+-- USES    freely now ready entry waits pump
 local more = 0
 local entry = load(id)
 if entry and entry.place == 'suspended' and entry.attempt == tonumber(attempt)

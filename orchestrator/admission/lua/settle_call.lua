@@ -7,7 +7,7 @@
 -- ARGV    id resource tenant instance outcome block_ms requests input_tokens output_tokens usd
 -- ARGV    requests_left input_tokens_left output_tokens_left
 -- REPLY   started_ms ended_ms
--- USES    now ready config resource bucket breaker judge turn call budget_call
+-- USES    freely now ready config resource bucket breaker judge turn call budget_call
 local policy = policy_of(resource)
 local scope = scope_of(resource, tenant, policy)
 local call = call_of(id)

@@ -8,7 +8,7 @@
 -- KEYS    gate
 -- ARGV    id attempt worker wake_ms ready ended...
 -- REPLY   done more
--- USES    now ready config entry slots waits timers locks drop budget_leave pump
+-- USES    freely now ready config entry slots waits timers locks drop budget_leave pump
 local entry = load(id)
 attempt = tonumber(attempt)
 if not entry or entry.attempt ~= attempt then return {0, 0} end

@@ -5,7 +5,7 @@
 -- KEYS    gate
 -- ARGV    budget hold_ms
 -- REPLY   more (id attempt why)...
--- USES    now ready entry expire promote ends pump
+-- USES    freely now ready entry expire promote ends pump
 budget = tonumber(budget)
 expire(budget)
 local later = math.max(promote(budget), wake_ended(budget))

@@ -4,7 +4,7 @@
 -- KEYS    gate
 -- ARGV    ids...
 -- REPLY   more
--- USES    now learn ends pump
+-- USES    freely now learn ends pump
 for _, id in ipairs(ids) do tell_end(id) end
 local more = wake_ended(100)
 if redis.call('EXISTS', key.generation) == 0 then return 0 end

@@ -7,7 +7,7 @@
 -- KEYS    gate
 -- ARGV    ids...
 -- REPLY   more
--- USES    now learn entry waits pump
+-- USES    freely now learn entry waits pump
 for _, id in ipairs(ids) do
   local entry = load(id)
   if entry and is_asleep(entry) then

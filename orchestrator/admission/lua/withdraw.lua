@@ -3,7 +3,7 @@
 -- KEYS    gate
 -- ARGV    id
 -- REPLY   more
--- USES    now ready entry drop pump budget_leave
+-- USES    freely now ready entry drop pump budget_leave
 local entry = load(id)
 if entry and (entry.place == 'admitted' or entry.place == 'reserved') then
   drop(id, entry)
