@@ -60,5 +60,12 @@ def all_in_use(connections: int, seconds: float) -> StoreUnavailable:
     )
 
 
+def just_back() -> StoreUnavailable:
+    """It answers, and this process is about to be connected again."""
+    return StoreUnavailable(
+        "STORE_STARTING", "PostgreSQL has just come back. Repeat in a few seconds."
+    )
+
+
 def _is_among(words: tuple[str, ...], said: str) -> bool:
     return any(one in said for one in words)

@@ -14,7 +14,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from orchestrator.domain.errors import SchemaOutdated, StoreUnavailable
-from orchestrator.store.away import all_in_use, unavailable
+from orchestrator.store.away import all_in_use, just_back, unavailable
 from orchestrator.store.connection import KEEPALIVES, MARGIN, BoundedConnection, bounded
 
 Connection = psycopg.Connection[DictRow]
@@ -139,17 +139,21 @@ class Database:
         trouble is not asked by all at once.
         """
         if not self._asking.acquire(blocking=False):
-            cause = self._last_cause
-            return unavailable(cause) if cause else all_in_use(self._most, self._timeout)
+            return unavailable(self._last_cause) if self._last_cause else self._none_to_spare()
         try:
             psycopg.connect(self._url, connect_timeout=2).close()
             self._last_cause = None
-            return all_in_use(self._most, self._timeout)
+            return self._none_to_spare()
         except psycopg.Error as error:
             self._last_cause = error
             return unavailable(error)
         finally:
             self._asking.release()
+
+    def _none_to_spare(self) -> StoreUnavailable:
+        if self._pool.get_stats()["pool_size"] >= self._most:
+            return all_in_use(self._most, self._timeout)
+        return just_back()
 
     def _open(self) -> None:
         # A failed first connection must speak for itself, not as a pool timeout later.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
+import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -15,7 +16,7 @@ from alembic.util import CommandError
 
 from orchestrator.domain.errors import InvalidRequest, SchemaOutdated
 from orchestrator.store.away import unavailable
-from orchestrator.store.database import to_sqlalchemy
+from orchestrator.store.database import to_libpq
 
 #: Any constant serves: two that migrate at the same time wait for each other on it.
 _LOCK = 0x6F726368
@@ -52,8 +53,11 @@ def require_current(url: str) -> None:
 @contextmanager
 def connect(url: str) -> Iterator[sa.Connection]:
     """A connection of its own, outside any pool."""
+    # By libpq's own reading of the URL: SQLAlchemy's knows only one host.
     engine = sa.create_engine(
-        to_sqlalchemy(url), poolclass=sa.NullPool, connect_args={"connect_timeout": 5}
+        "postgresql+psycopg://",
+        poolclass=sa.NullPool,
+        creator=lambda: psycopg.connect(to_libpq(url), connect_timeout=5),
     )
     try:
         with engine.connect() as connection:

@@ -170,3 +170,22 @@ def test_postgresql_out_of_connections_says_what_to_raise(
             connection.execute("DROP ROLE few")
     assert error.code == "STORE_OUT_OF_CONNECTIONS"
     assert "max_connections" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ("53100", "STORE_FULL"),
+        ("53300", "STORE_OUT_OF_CONNECTIONS"),
+        ("57P03", "STORE_STARTING"),
+        ("57P01", "STORE_UNAVAILABLE"),
+        ("58030", "STORE_UNAVAILABLE"),
+    ],
+)
+def test_what_the_server_says_has_a_code(deps: Deps, state: str, code: str) -> None:
+    """As it says it when its disk is full, and in other trouble that a test cannot make."""
+    statement = f"DO $$ BEGIN RAISE EXCEPTION 'as asked' USING ERRCODE = '{state}'; END $$"
+    with pytest.raises(StoreUnavailable) as caught, deps.store.database.connection() as connection:
+        connection.execute(statement.encode())
+    assert caught.value.code == code
+    assert caught.value.retryable
