@@ -7,6 +7,7 @@ from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from orchestrator.admission.caller import shard_names
+from orchestrator.admission.connecting import Sentinels
 from orchestrator.admission.keys import queue_name
 from orchestrator.config.settings import Settings
 from orchestrator.domain.errors import ConfigurationError
@@ -16,6 +17,7 @@ HOUSEKEEPING = "housekeeping"
 
 # Under the usual scheme, so that tools which look at the URL (Flower) know what it is.
 TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "workers.redis_broker:Transport")
+TRANSPORT_ALIASES["sentinel"] = "workers.redis_broker:SentinelTransport"
 
 
 def make_app(settings: Settings) -> Celery:
@@ -43,7 +45,7 @@ def make_app(settings: Settings) -> Celery:
         ],
         task_default_queue=queue_names(settings, HOUSEKEEPING)[0],
         task_create_missing_queues=True,
-        broker_transport_options=_transport_options(),
+        broker_transport_options=_transport_options() | _primary(settings),
         broker_connection_retry_on_startup=True,
         # A broker may be away for long; giving up would need somebody to restart the worker.
         broker_connection_max_retries=None,
@@ -76,7 +78,26 @@ def _broker(settings: Settings) -> str:
         # Commands that need no broker (`celery report`) work without one.
         return "memory://"
     assert url is not None
-    return url
+    return _by_sentinels(url)
+
+
+def _by_sentinels(url: str) -> str:
+    """The URL in kombu's form, which names each sentinel by a URL of its own."""
+    sentinels = Sentinels.of(url)
+    if sentinels is None:
+        return url
+    login = url.partition("://")[2].rpartition("@")[0]
+    return ";".join(
+        f"sentinel://{login}@{host}:{port}/{sentinels.database}" for host, port in sentinels.hosts
+    )
+
+
+def _primary(settings: Settings) -> dict[str, object]:
+    """Which of the servers that the sentinels watch is the broker's."""
+    sentinels = Sentinels.of(settings.redis_url or "")
+    if sentinels is None or settings.broker_url:
+        return {}
+    return {"master_name": sentinels.primary}
 
 
 def queue_names(settings: Settings, pool: str) -> list[str]:

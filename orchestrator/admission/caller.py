@@ -171,8 +171,8 @@ def shard_names(gate: str, shards: int) -> list[str]:
     return [gate] if shards == 1 else [f"{gate}-{number}" for number in range(shards)]
 
 
-#: A server that is full, has lost its primary, only replicates or is loading; a cluster in the middle
-#: of a failover or of moving keys.
+#: A server that is full, has lost its primary, only replicates or is loading; a cluster in the
+#: middle of a failover or of moving keys.
 _PASSING = (
     OutOfMemoryError,
     MasterDownError,

@@ -16,6 +16,7 @@ from orchestrator.admission.limits import DEALT, LimitCalls, part
 from orchestrator.admission.pausing import PauseCalls
 from orchestrator.admission.replies import Glance, Pulse, Sweep, to_verdict
 from orchestrator.admission.sleeping import SleepCalls
+from orchestrator.admission.succession import SuccessionCalls
 from orchestrator.admission.timing import TimeCalls
 from orchestrator.admission.values import (
     adopt_values,
@@ -41,6 +42,7 @@ class Gate(
     SleepCalls,
     ExplainCalls,
     PauseCalls,
+    SuccessionCalls,
     TimeCalls,
 ):
     """All decisions about limits, taken by Lua scripts in Redis."""

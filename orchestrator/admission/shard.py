@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import redis
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import MovedError, NoScriptError
-from redis.retry import Retry
 
+from orchestrator.admission.connecting import connect
 from orchestrator.admission.keys import hash_tag, key
 from orchestrator.admission.scripts import Script
 from orchestrator.admission.wire import Wire, pack, pack_head
@@ -96,19 +95,3 @@ class Shard:
         would cost its next user another wait."""
         self.redis.connection_pool.disconnect(inuse_connections=False)
         self._wire.close()
-
-
-def connect(url: str, timeout: float) -> redis.Redis:
-    """A client whose calls end within about `timeout` seconds, whatever the network does."""
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=timeout,
-        socket_connect_timeout=min(timeout, 2.0),
-        socket_keepalive=True,
-        health_check_interval=10,
-        # A connection that broke while idle is replaced. Timeouts are not repeated: the caller
-        # has waited long enough. All scripts may run twice.
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, (redis.ConnectionError,)),
-        retry_on_error=[redis.ConnectionError],
-    )

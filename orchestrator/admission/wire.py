@@ -41,6 +41,7 @@ class Wire:
                 replies = _exchange(connection, commands)
             except redis.ConnectionError:
                 # The connection may have broken while it was idle; every script may run twice.
+                connection.connect()
                 replies = _exchange(connection, commands)
         except BaseException:
             # Also when a thread is interrupted: the next user must not read this one's reply.
@@ -60,6 +61,8 @@ class Wire:
         except IndexError:
             # Not by the pool's own maker: it counts what it makes and never counts down.
             made: ConnectionInterface = self._pool.connection_class(**self._pool.connection_kwargs)
+            # Not left to the first command: only this asks sentinels where the primary is.
+            made.connect()
             return made
 
 

@@ -41,7 +41,11 @@ class Settings(BaseSettings):
     )
 
     #: Redis: the gate and, unless `broker_url` is set, the Celery broker
-    redis_url: str | None = Field(default=None, repr=False, pattern=r"^(redis|rediss|unix)://")
+    redis_url: str | None = Field(
+        default=None,
+        repr=False,
+        pattern=r"^(redis|rediss|unix)://|^redis\+sentinel://[^/]+(:\d+)?/[^/]+(/\d+)?$",
+    )
     #: PostgreSQL
     database_url: str | None = Field(
         default=None, repr=False, pattern=r"^postgres(ql)?(\+psycopg)?://"

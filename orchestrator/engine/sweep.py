@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.report import Report
+from orchestrator.engine import reconcile
 from orchestrator.engine.adopt import adopt
 from orchestrator.engine.deps import Deps
 from orchestrator.telemetry.logging import get_logger
@@ -22,6 +23,9 @@ def run_once(deps: Deps) -> Report:
     held_back = deps.gate.keep_time(deps.store.clock())
     if held_back:
         log.warning("gate.clock_caught_up", seconds=round(held_back, 3))
+    if deps.gate.has_new_server():
+        # It may know less than was decided: what it does not know at all it is told at once.
+        log.warning("gate.new_server", adopted=reconcile.run_once(deps).adopted)
     sweep = deps.gate.sweep(BUDGET, HOLD)
     requeued = failed = forgotten = 0
     for instance_id, attempt, why in sweep.expired:

@@ -25,9 +25,7 @@ def bench(deps: Deps) -> Bench:
         known = REGISTRY.get(name)
         assert known is not None
         registry.add(known)
-    bench = Bench(
-        replace(deps, catalogue=Catalogue(registry.specs(), deps.store.agents)), registry
-    )
+    bench = Bench(replace(deps, catalogue=Catalogue(registry.specs(), deps.store.agents)), registry)
     bench.offer()
     return bench
 
