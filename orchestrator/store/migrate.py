@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -17,6 +18,8 @@ from alembic.util import CommandError
 from orchestrator.domain.errors import InvalidRequest, SchemaOutdated
 from orchestrator.store.away import unavailable
 from orchestrator.store.database import to_libpq
+
+log = logging.getLogger("orchestrator.migrate")
 
 #: Any constant serves: two that migrate at the same time wait for each other on it.
 _LOCK = 0x6F726368
@@ -44,10 +47,22 @@ def head() -> str:
 
 
 def require_current(url: str) -> None:
-    """Raise `SchemaOutdated` unless the database is at this version's revision."""
+    """Raise `SchemaOutdated` if the database lacks migrations of this version.
+
+    One that has more than this version knows is fine: a release migrates first and then replaces
+    its processes, and migrations only add what older code does not ask for.
+    """
     found = current(url)
-    if found != head():
+    if found == head():
+        return
+    if found is None or found in _known():
         raise SchemaOutdated(f"it is at {found or 'nothing'}, needed is {head()}")
+    log.warning("schema.newer: at %s, this version knows %s", found, head())
+
+
+def _known() -> set[str]:
+    """The revisions that this version has heard of."""
+    return {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 @contextmanager

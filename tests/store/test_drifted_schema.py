@@ -127,14 +127,22 @@ def test_an_unmigrated_database_is_named_as_such(blank_url: str) -> None:
         migrate.require_current(blank_url)
 
 
-def test_a_database_of_another_version_is_named_as_such(blank_url: str) -> None:
+def test_a_database_that_lacks_a_migration_is_named_as_such(blank_url: str) -> None:
     migrate.upgrade(blank_url)
     migrate.require_current(blank_url)
+    migrate.downgrade(blank_url, "-1")
+    before = migrate.current(blank_url)
+    with pytest.raises(SchemaOutdated, match=f"at {before}, needed is {migrate.head()}"):
+        migrate.require_current(blank_url)
+
+
+def test_a_database_of_a_later_version_serves_this_one(blank_url: str) -> None:
+    """A release migrates first: until their turn comes, processes of before have to start."""
+    migrate.upgrade(blank_url)
     with migrate.connect(blank_url) as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = 'future'"))
         connection.commit()
-    with pytest.raises(SchemaOutdated, match=f"at future, needed is {migrate.head()}"):
-        migrate.require_current(blank_url)
+    migrate.require_current(blank_url)
 
 
 def test_the_state_column_holds_what_the_lifecycle_stores(sql: psycopg.Connection) -> None:
