@@ -188,6 +188,9 @@ BEGIN
     END IF;
     EXECUTE format('DROP TABLE %I', the_part);
 END $$;
+
+-- For those whom `orchestrator grant` names.
+REVOKE EXECUTE ON FUNCTION make_event_parts(integer), drop_event_part(text) FROM PUBLIC;
 """
 
 #: Whoever makes parts holds this lock: any constant serves.

@@ -18,6 +18,7 @@ from orchestrator.cli import (
     deadlocks,
     doctor,
     explain,
+    grant,
     limits,
     messages,
     metrics,
@@ -52,6 +53,7 @@ deadlocks.add_to(app)
 explain.add_to(app)
 control.add_to(app)
 audit.add_to(app)
+grant.add_to(app)
 doctor.add_to(app)
 
 #: What the command exits with when it is not 0; also in docs/reference/cli.md. Usage errors

@@ -81,3 +81,10 @@ SELECT coalesce(max(sequence), 0) AS last FROM events WHERE at < %(before)s;
 
 -- name: drop_event_part
 SELECT drop_event_part(%(part)s);
+
+-- name: role_powers
+-- Whether grants do not bind a role; and the schema that the tables are in.
+SELECT role.rolsuper OR pg_has_role(role.oid, tables.relowner, 'MEMBER') AS unsafe,
+       tables.relnamespace::regnamespace::text AS schema
+FROM pg_roles role, pg_class tables
+WHERE role.rolname = %(role)s AND tables.oid = 'events'::regclass;
