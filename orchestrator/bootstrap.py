@@ -20,6 +20,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.open_calls import OpenCalls
 from orchestrator.store.database import Database
 from orchestrator.store.store import Store
+from orchestrator.store.vault import Vault
 from orchestrator.transport import envelope
 from orchestrator.transport.notify import Notifier
 
@@ -43,6 +44,7 @@ def build(
         max_connections=max_connections,
         timeout=settings.database_timeout,
         statement_timeout=settings.statement_timeout,
+        vault=_vault(located.database_url, settings.master_keys()),
     )
     store = Store(database)
     gate = Gate(
@@ -80,6 +82,10 @@ def build(
 
 def _displacing_class(settings: Settings) -> Priority | None:
     return None if settings.preempt_from == "nobody" else parse_priority(settings.preempt_from)
+
+
+def _vault(url: str, masters: tuple[bytes, ...]) -> Vault | None:
+    return Vault(Database(url, max_connections=2), masters) if masters else None
 
 
 def close(deps: Deps) -> None:

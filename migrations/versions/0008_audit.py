@@ -1,4 +1,4 @@
-"""An audit trail in parts by month, and the seals that show tampering with it."""
+"""An audit trail in parts by month, the seals that show tampering with it, and keys of payloads."""
 
 from __future__ import annotations
 
@@ -103,6 +103,34 @@ CREATE TABLE audit_mark (
 );
 """
 
+KEYS = """
+-- Versions of shared values are never changed, but for what is erased in them.
+DROP TRIGGER append_only ON shared_values;
+CREATE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON shared_values
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER only_erased BEFORE UPDATE ON shared_values FOR EACH ROW
+    WHEN (NEW.value::text IS DISTINCT FROM '{"$erased"\\: true}'
+          OR (NEW.session, NEW.version, NEW.key, NEW.set_by, NEW.set_at)
+             IS DISTINCT FROM (OLD.session, OLD.version, OLD.key, OLD.set_by, OLD.set_at))
+    EXECUTE FUNCTION refuse_change();
+
+-- Keys that payloads are encrypted with: one of each session that has any, wrapped by that of its
+-- tenant (session ''), which a master key wraps that is not in the database. Without `wrapped`, a
+-- key was destroyed.
+CREATE TABLE payload_keys (
+    id uuid CONSTRAINT payload_keys_pkey PRIMARY KEY,
+    tenant text NOT NULL,
+    session text NOT NULL,
+    wrapped bytea,
+    wrapped_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    erased_at timestamptz,
+    CONSTRAINT payload_keys_erased_check CHECK ((wrapped IS NULL) = (erased_at IS NOT NULL))
+);
+CREATE UNIQUE INDEX payload_keys_current_idx ON payload_keys (tenant, session)
+    WHERE wrapped IS NOT NULL;
+"""
+
 # With the rights of the owner, whoever calls: services have none to make or drop tables.
 PARTS = """
 CREATE FUNCTION event_parts(OUT part text, OUT until timestamptz)
@@ -201,6 +229,11 @@ DROP FUNCTION drop_event_part(text);
 DROP FUNCTION make_event_parts(integer);
 DROP FUNCTION event_parts();
 DROP FUNCTION month_after(timestamptz, integer);
+DROP TRIGGER only_erased ON shared_values;
+DROP TRIGGER append_only ON shared_values;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON shared_values
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+DROP TABLE payload_keys;
 DROP TABLE audit_mark;
 DROP TABLE audit_seals;
 ALTER TABLE events RENAME TO events_parted;
@@ -222,6 +255,7 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events
 def upgrade() -> None:
     op.execute(PARTITIONED.replace("{columns}", COLUMNS))
     op.execute(SEALS)
+    op.execute(KEYS)
     schema = op.get_bind().scalar(text("SELECT quote_ident(current_schema())"))
     op.execute(PARTS.replace("{schema}", schema).replace("{lock}", str(LOCK)))
 

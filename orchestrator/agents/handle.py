@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from orchestrator.domain.cancel import CancelReport
-from orchestrator.domain.errors import AgentCancelled, AgentFailed
+from orchestrator.domain.errors import AgentCancelled, AgentFailed, PayloadErased
 from orchestrator.domain.instance import Instance
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.message import Sent
+from orchestrator.domain.payload import ERASED
 from orchestrator.domain.progress import Progress
 
 
@@ -85,6 +86,8 @@ class Handle:
 def result_of(instance: Instance) -> Any:
     """The result of an ended instance, or its failure raised."""
     if instance.state is State.COMPLETED:
+        if instance.result == ERASED:
+            raise PayloadErased(instance.id)
         return instance.result
     raise failure_of(instance)
 

@@ -17,6 +17,7 @@ from orchestrator.cli import (
     control,
     deadlocks,
     doctor,
+    erase,
     explain,
     grant,
     limits,
@@ -54,6 +55,7 @@ explain.add_to(app)
 control.add_to(app)
 audit.add_to(app)
 grant.add_to(app)
+erase.add_to(app)
 doctor.add_to(app)
 
 #: What the command exits with when it is not 0; also in docs/reference/cli.md. Usage errors

@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError
 
+from orchestrator.config import secrets
 from orchestrator.config.stack_file import StackFile
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.ids import PARTITIONS
@@ -73,6 +74,10 @@ class Settings(BaseSettings):
     #: the endpoint of models (None: OpenAI's own), and its key
     llm_base_url: str | None = Field(default=None, pattern=r"^https?://")
     llm_api_key: SecretStr | None = None
+
+    #: what payloads are encrypted with: 32 bytes in base64, the newest first; and a file with such
+    encryption_key: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    encryption_key_file: Path | None = None
 
     limits: Limits = Limits()
     #: resources by name, as `[resources."anthropic/opus"]` of the file; the variable holds JSON
@@ -131,7 +136,7 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
-    @field_validator("agents", "http_agents_allow", mode="before")
+    @field_validator("agents", "http_agents_allow", "encryption_key", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -191,6 +196,10 @@ class Settings(BaseSettings):
                 f"({self.heartbeat:g} s each), or a single lost one would cost work."
             )
         return self
+
+    def master_keys(self) -> tuple[bytes, ...]:
+        """What payloads are encrypted with, the newest first; none: they are not."""
+        return secrets.master_keys(self.encryption_key, self.encryption_key_file)
 
     def located(self) -> Settings:
         """These settings with both URLs filled in, from the running embedded stack if need be."""

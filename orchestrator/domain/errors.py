@@ -19,6 +19,7 @@
     |-- Unavailable             a part we stand on does not answer; repeat later
     |   |-- GateUnavailable     Redis
     |   `-- StoreUnavailable    PostgreSQL
+    |-- PayloadErased           what was asked for was erased, for good
     |-- SchemaOutdated          the database lacks migrations
     `-- ConfigurationError      a setting is missing or wrong
 
@@ -324,6 +325,18 @@ class GateUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """PostgreSQL does not answer."""
+
+
+class PayloadErased(OrchestratorError):
+    """A result was erased, and nothing brings it back. `instance_id` says whose it was."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(
+            "PAYLOAD_ERASED",
+            f"The payloads of the instance {instance_id} were erased: nobody can read them any "
+            "more. What happened is still in `orchestrator events`.",
+        )
+        self.instance_id = instance_id
 
 
 class SchemaOutdated(OrchestratorError):

@@ -10,6 +10,9 @@ from typing import Any
 JSON = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 
+#: What is left of a payload whose key was destroyed, or that was overwritten.
+ERASED = {"$erased": True}
+
 #: Bits; Python itself reads no integer of more than 4,300 digits from text.
 LONGEST_INTEGER = 13_288
 

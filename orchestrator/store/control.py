@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg.types.json import Json
 
@@ -123,9 +125,16 @@ class ControlRows:
             values = {
                 "ids": [one for one, _ in told],
                 "attempts": [progress.attempt for _, progress in told],
-                "told": [Json(progress.to_dict()) for _, progress in told],
+                "told": [Json(self._sealed(one, progress)) for one, progress in told],
             }
             connection.execute(statement("write_progress"), values)
+
+    def _sealed(self, instance_id: str, progress: Progress) -> dict[str, Any]:
+        told = progress.to_dict()
+        if told.get("message"):
+            text = json.dumps(told["message"])
+            told["message"] = json.loads(self._database.sealer.seal_of(instance_id, text))
+        return told
 
     # --- run again ----------------------------------------------------------------------
 
@@ -155,7 +164,8 @@ class ControlRows:
             "without": list(from_.without),
         }
         with self._database.transaction() as connection, tenant_guard(new):
-            made = connection.execute(statement("record_root"), record_values(new)).fetchone()
+            row = record_values(new, self._database.sealer)
+            made = connection.execute(statement("record_root"), row).fetchone()
             if made is not None:
                 for name in INHERITED:
                     connection.execute(statement(name), values)

@@ -6,16 +6,22 @@ import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors as pg_errors
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from orchestrator.domain.errors import SchemaOutdated, StoreUnavailable
 from orchestrator.store.away import all_in_use, just_back, unavailable
 from orchestrator.store.connection import KEEPALIVES, MARGIN, BoundedConnection, bounded
+from orchestrator.store.envelope import reader
+from orchestrator.store.sealer import Plain, Sealer
+
+if TYPE_CHECKING:
+    from orchestrator.store.vault import Vault
 
 Connection = psycopg.Connection[DictRow]
 
@@ -47,7 +53,17 @@ class Database:
         max_connections: int = 10,
         timeout: float = 5.0,
         statement_timeout: float = 10.0,
+        vault: Vault | None = None,
     ) -> None:
+        self.vault = vault
+        self.sealer: Sealer = vault or Plain()
+        bound = bounded(statement_timeout + MARGIN)
+
+        def configure(connection: Connection) -> None:
+            bound(connection)
+            # The one place where what is encrypted is opened: all JSON that is read passes here.
+            set_json_loads(reader(vault), connection)
+
         self._url = to_libpq(url)
         self._timeout, self._most = timeout, max_connections
         self._asking = threading.Lock()
@@ -55,7 +71,7 @@ class Database:
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             self._url,
             connection_class=BoundedConnection,
-            configure=bounded(statement_timeout + MARGIN),
+            configure=configure,
             kwargs=KEEPALIVES
             | {
                 "autocommit": True,
@@ -75,6 +91,8 @@ class Database:
     def close(self) -> None:
         """Give all connections back to the server."""
         self._pool.close()
+        if self.vault is not None:
+            self.vault.close()
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

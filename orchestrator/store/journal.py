@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.domain.journal import Entry, Rewind
+from orchestrator.domain.journal import SPAWN, Entry, Rewind
 from orchestrator.domain.lifecycle import Reason, State
 from orchestrator.domain.waits import Wait
 from orchestrator.store.database import Connection, Database
+from orchestrator.store.sealer import Plain, Sealer
 from orchestrator.store.statements import statement
 
 
@@ -43,13 +44,12 @@ class Recording:
     #: operations before it that the journal has not been told of yet
     others: Sequence[Entry] = ()
 
-    def to_parameters(self) -> dict[str, Any]:
+    def to_parameters(self, sealer: Sealer) -> dict[str, Any]:
         """As statements take it."""
-        others = ",".join(entry.to_json() for entry in self.others)
         return {
             "attempt": self.attempt,
-            "operation": self.operation.to_json(),
-            "others": f"[{others}]" if others else None,
+            "operation": _sealed(self.operation, self.instance_id, sealer).to_json(),
+            "others": _text(self.others, self.instance_id, sealer) if self.others else None,
         }
 
 
@@ -73,7 +73,10 @@ class JournalTable:
     def write(self, instance_id: str, attempt: int, entries: Sequence[Entry]) -> bool:
         """Add to a journal, replacing what stands at the same positions; False when fenced out."""
         found = self._database.row(
-            statement("write_steps"), id=instance_id, attempt=attempt, entries=_text(entries)
+            statement("write_steps"),
+            id=instance_id,
+            attempt=attempt,
+            entries=self._text(instance_id, entries),
         )
         return found is not None
 
@@ -90,7 +93,7 @@ class JournalTable:
             attempt=attempt,
             why=reason,
             wait=json.dumps(wait.to_dict()),
-            entries=_text(entries) if entries else None,
+            entries=self._text(instance_id, entries) if entries else None,
         )
         assert row is not None
         if row["new_state"] is None:
@@ -107,6 +110,7 @@ class JournalTable:
         Answers what was live below and ended with it; None when fenced out.
         """
         with self._database.transaction() as connection:
+            args = self._database.sealer.seal_of(instance_id, args)
             values = {"id": instance_id, "attempt": attempt, "args": args}
             if connection.execute(statement("begin_anew"), values).fetchone() is None:
                 return None
@@ -120,9 +124,15 @@ class JournalTable:
     def write_checkpoint(self, instance_id: str, attempt: int, value: str) -> int | None:
         """Keep this (JSON text of an object) instead; its version, None when fenced out."""
         row = self._database.row(
-            statement("write_checkpoint"), id=instance_id, attempt=attempt, value=value
+            statement("write_checkpoint"),
+            id=instance_id,
+            attempt=attempt,
+            value=self._database.sealer.seal_of(instance_id, value),
         )
         return None if row is None else int(row["version"])
+
+    def _text(self, instance_id: str, entries: Sequence[Entry]) -> str:
+        return _text(entries, instance_id, self._database.sealer)
 
 
 def take_back(connection: Connection, instance_id: str, rewind: Rewind) -> list[str]:
@@ -137,6 +147,17 @@ def take_back(connection: Connection, instance_id: str, rewind: Rewind) -> list[
     return [str(one) for one in row["ended"]]
 
 
-def _text(entries: Sequence[Entry]) -> str:
+def _text(entries: Sequence[Entry], instance_id: str, sealer: Sealer) -> str:
     """Entries as the JSON that the statements read; their values keep their own text."""
-    return "[" + ",".join(entry.to_json() for entry in entries) + "]"
+    return "[" + ",".join(_sealed(one, instance_id, sealer).to_json() for one in entries) + "]"
+
+
+def _sealed(entry: Entry, instance_id: str, sealer: Sealer) -> Entry:
+    """The entry as it is written; that of a child is made of the child's row."""
+    if isinstance(sealer, Plain) or entry.kind == SPAWN:
+        return entry
+    text = json.dumps(entry.value) if entry.text is None else entry.text
+    error = None if entry.error is None else sealer.seal_error(instance_id, entry.error)
+    # Nothing is nothing: statements fill in what an operation comes to.
+    sealed = None if text == "null" else sealer.seal_of(instance_id, text)
+    return replace(entry, text=sealed, value=None, error=error)

@@ -52,11 +52,10 @@ class MessageTable:
 
     def send(self, new: NewMessage, recording: Recording | None = None) -> SendReply:
         """Send a message; with a recording, as that running attempt and noted in its journal."""
-        where = NOWHERE if recording is None else recording.to_parameters()
+        where = NOWHERE if recording is None else recording.to_parameters(self._database.sealer)
         sender = None if recording is None else recording.instance_id
-        row = self._database.row(
-            statement("send_message"), **asdict(new) | where | {"sender": sender}
-        )
+        told = where | {"sender": sender, "body": self._sealed(new)}
+        row = self._database.row(statement("send_message"), **asdict(new) | told)
         assert row is not None
         return SendReply(
             outcome=row["outcome"],
@@ -74,7 +73,7 @@ class MessageTable:
         """
         row = self._database.row(
             statement("receive_message"),
-            **recording.to_parameters(),
+            **recording.to_parameters(self._database.sealer),
             id=recording.instance_id,
             box=box,
             name=name,
@@ -87,7 +86,7 @@ class MessageTable:
         """From now on what is published to the topic is for this instance; False if fenced out."""
         row = self._database.row(
             statement("subscribe"),
-            **recording.to_parameters(),
+            **recording.to_parameters(self._database.sealer),
             id=recording.instance_id,
             session=session,
             topic=topic,
@@ -118,6 +117,13 @@ class MessageTable:
             connection.execute(statement("remove_subscriptions"), values)
         last = rows[-1]["sequence"] if rows else None
         return Removal(len(done["sequences"]), last)
+
+    def _sealed(self, new: NewMessage) -> str:
+        """The body, for the session that the message stays in."""
+        sealer = self._database.sealer
+        if new.session is None or new.tenant is None:
+            return sealer.seal_of(new.target or "", new.body)
+        return sealer.seal(new.tenant, new.session, new.body)
 
 
 def _to_delivery(row: Mapping[str, Any]) -> Delivery:

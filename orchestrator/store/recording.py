@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.domain.instance import NewInstance
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.store.sealer import Sealer
 
 
 def record_name(new: NewInstance) -> str:
@@ -15,7 +16,7 @@ def record_name(new: NewInstance) -> str:
     return "record_root" if new.parent is None else "record_child"
 
 
-def record_values(new: NewInstance) -> dict[str, Any]:
+def record_values(new: NewInstance, sealer: Sealer) -> dict[str, Any]:
     """Its parameters."""
     values: dict[str, Any] = {
         "id": new.id,
@@ -26,7 +27,7 @@ def record_values(new: NewInstance) -> dict[str, Any]:
         "priority": int(new.priority),
         "depth": new.depth,
         "root_id": new.root_id,
-        "args": new.args,
+        "args": sealer.seal(new.tenant, new.session, new.args),
         "timeout_seconds": new.timeout_seconds,
         "retry": _retry_text(new.retry),
         "idempotency_key": new.idempotency_key,

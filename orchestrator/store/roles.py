@@ -6,7 +6,8 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.domain.errors import InvalidRequest
-from orchestrator.store.database import to_libpq, unavailable
+from orchestrator.store.away import unavailable
+from orchestrator.store.database import to_libpq
 from orchestrator.store.migrate import require_current
 from orchestrator.store.schema import metadata
 from orchestrator.store.statements import statement

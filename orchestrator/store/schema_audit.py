@@ -1,4 +1,4 @@
-"""The tables of the audit trail."""
+"""The tables of the audit trail, and the keys of payloads."""
 
 from __future__ import annotations
 
@@ -64,4 +64,27 @@ sa.Table(
     sa.Column("upto", sa.BigInteger, nullable=False),
     sa.Column("holders", pg.ARRAY(sa.Text), nullable=False),
     sa.CheckConstraint("is_only", name="is_only"),
+)
+
+payload_keys = sa.Table(
+    "payload_keys",
+    metadata,
+    sa.Column("id", UUID, primary_key=True),
+    sa.Column("tenant", sa.Text, nullable=False),
+    # '': the key of the tenant itself.
+    sa.Column("session", sa.Text, nullable=False),
+    # None: destroyed.
+    sa.Column("wrapped", pg.BYTEA),
+    # The id of the tenant's key, or the name of a master key.
+    sa.Column("wrapped_by", sa.Text, nullable=False),
+    sa.Column("created_at", TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("erased_at", TIME),
+    sa.CheckConstraint("(wrapped IS NULL) = (erased_at IS NOT NULL)", name="erased"),
+)
+sa.Index(
+    "payload_keys_current_idx",
+    payload_keys.c.tenant,
+    payload_keys.c.session,
+    unique=True,
+    postgresql_where=sa.text("wrapped IS NOT NULL"),
 )

@@ -46,6 +46,8 @@ class SharedTable:
 
         `expected`: only if the key was set last in this version, 0 for not at all.
         """
+        if value is not None:
+            value = self._database.sealer.seal(tenant, session, value)
         values = {"key": key, "value": value, "expected": expected}
         return self._write("set_shared", session, tenant, values, recording)
 
@@ -84,7 +86,7 @@ class SharedTable:
         values: dict[str, Any],
         recording: Recording | None,
     ) -> ShareReply:
-        where = NOWHERE if recording is None else recording.to_parameters()
+        where = NOWHERE if recording is None else recording.to_parameters(self._database.sealer)
         writer = None if recording is None else recording.instance_id
         row = self._database.row(
             statement(name), session=session, tenant=tenant, writer=writer, **values, **where

@@ -20,6 +20,7 @@ from orchestrator.store.budgets import BudgetRows
 from orchestrator.store.control import ControlRows, RetriesUsedUp, take_retry
 from orchestrator.store.credits import CreditTable
 from orchestrator.store.database import Connection, Database
+from orchestrator.store.erasure import Erasure
 from orchestrator.store.faults import callers_fault, tenant_guard
 from orchestrator.store.housekeeping import HousekeepingTable
 from orchestrator.store.journal import JournalTable, take_back
@@ -81,6 +82,7 @@ class Store:
         self.shared = SharedTable(database)
         self.housekeeping = HousekeepingTable(database)
         self.audit = AuditTrail(database)
+        self.erasure = Erasure(database)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -95,7 +97,7 @@ class Store:
         the parent has ended.
         """
         with self.database.connection() as connection, tenant_guard(new):
-            row = connection.execute(statement(record_name(new)), record_values(new)).fetchone()
+            row = connection.execute(statement(record_name(new)), self._values(new)).fetchone()
         return row is not None
 
     def record_many(
@@ -109,7 +111,7 @@ class Store:
         with self.database.transaction() as connection, tenant_guard(*news):
             with connection.pipeline():
                 cursors = [
-                    connection.execute(statement(record_name(new)), record_values(new))
+                    connection.execute(statement(record_name(new)), self._values(new))
                     for new in news
                 ]
                 recorded = [cursor.fetchone() is not None for cursor in cursors]
@@ -120,7 +122,7 @@ class Store:
 
     def record_within(self, connection: CallersConnection, new: NewInstance) -> bool:
         """Write the row inside the caller's own open transaction."""
-        values = record_values(new)
+        values = self._values(new)
         try:
             recorded = connection.exec_driver_sql(statement(record_name(new)), values).first()
         except sa_exc.DBAPIError as error:
@@ -130,12 +132,21 @@ class Store:
             connection.exec_driver_sql(statement("announce"), announcement)
         return recorded is not None
 
+    def _values(self, new: NewInstance) -> dict[str, Any]:
+        return record_values(new, self.database.sealer)
+
+    def _error(self, instance_id: str, error: Mapping[str, Any] | None) -> Json | None:
+        return None if error is None else Json(self.database.sealer.seal_error(instance_id, error))
+
     # --- an attempt -----------------------------------------------------------------------
 
     def begin(self, instance_id: str, attempt: int, worker: str) -> Instance | None:
         """Fenced start of an attempt; None when another got it or it is not wanted any more."""
         row = self.database.row(statement("begin"), id=instance_id, attempt=attempt, worker=worker)
-        return None if row is None else replace(to_instance(row), clock=row["clock"])
+        if row is None:
+            return None
+        self.database.sealer.learn(instance_id, row["tenant"], row["session"])
+        return replace(to_instance(row), clock=row["clock"])
 
     def settle(self, instance_id: str, attempt: int, ending: Ending) -> list[str] | None:
         """Fenced end of an instance, together with all its live descendants.
@@ -143,14 +154,15 @@ class Store:
         Answers the ids of the descendants that ended with it, or None when the attempt has
         been fenced out.
         """
+        sealer = self.database.sealer
         row = self.database.row(
             statement("settle"),
             id=instance_id,
             attempt=attempt,
             state=ending.state,
             reason=ending.reason,
-            result=ending.result,
-            error=None if ending.error is None else Json(ending.error),
+            result=None if ending.result is None else sealer.seal_of(instance_id, ending.result),
+            error=self._error(instance_id, ending.error),
             failed=int(ending.failed),
         )
         assert row is not None
@@ -178,7 +190,7 @@ class Store:
             "id": instance_id,
             "attempt": attempt,
             "reason": reason,
-            "error": None if error is None else Json(error),
+            "error": self._error(instance_id, error),
             "failed": int(failed),
             "delay": delay,
         }

@@ -50,6 +50,7 @@ PUBLIC = [
     "Orchestrator",
     "OrchestratorError",
     "PauseReport",
+    "PayloadErased",
     "Priority",
     "Progress",
     "QueueRow",

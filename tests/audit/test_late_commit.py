@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 from orchestrator.engine import audit, seal
 from orchestrator.engine.deps import Deps
 from orchestrator.store.recording import record_values
+from orchestrator.store.sealer import Plain
 from orchestrator.store.statements import statement
 from tests.audit.conftest import live
 from tests.support.make import spawn_of
@@ -18,7 +19,7 @@ from tests.support.make import spawn_of
 def slow(database_url: str, session: str = "slow") -> psycopg.Connection[dict[str, Any]]:
     """A transaction that has taken a number for its event, and does not commit yet."""
     connection = psycopg.connect(database_url, row_factory=dict_row)
-    connection.execute(statement("record_root"), record_values(spawn_of(session=session)))
+    connection.execute(statement("record_root"), record_values(spawn_of(session=session), Plain()))
     return connection
 
 

@@ -125,6 +125,17 @@ BAD: list[tuple[tuple[str, ...], int, str, str]] = [
     (("session", "history", "theirs", "a"), 1, "SESSION_OF_ANOTHER_TENANT", "theirs"),
     (("session", "rollback", "theirs", "0"), 1, "SESSION_OF_ANOTHER_TENANT", "theirs"),
     (("session", "rollback", "s", "3"), 1, "INVALID_VERSION", "never at version 3"),
+    (("erase", "--yes"), 1, "NOTHING_TO_ERASE", "session or a tenant"),
+    (("erase", "--session", "theirs", "--yes"), 1, "STILL_LIVE", "have not ended"),
+    (("erase", "--session", "nobody's", "--yes"), 1, "SESSION_NOT_FOUND", "nobody's"),
+    (
+        ("erase", "--session", "theirs", "--tenant", "t", "--yes"),
+        1,
+        "SESSION_OF_ANOTHER_TENANT",
+        "theirs",
+    ),
+    (("erase", "--tenant", "", "--yes"), 1, "INVALID_NAME", "tenant"),
+    (("rekey",), 1, "CONFIGURATION", "ORCHESTRATOR_ENCRYPTION_KEY"),
     (("grant", "nobody at all"), 1, "UNKNOWN_ROLE", "CREATE ROLE"),
     (("grant", "orchestrator"), 1, "UNSAFE_ROLE", "superuser"),
     (("audit", "verify", "--file", "nowhere"), 1, "UNREADABLE_EXPORT", "nowhere"),
@@ -227,6 +238,7 @@ NEEDY: list[tuple[str, ...]] = [
     ("session", "show", "s"),
     ("session", "set", "s", "a", "1"),
     ("grant", "nobody"),
+    ("erase", "--session", "s", "--yes"),
     ("audit", "verify"),
     ("audit", "head"),
     ("audit", "export"),
@@ -329,7 +341,7 @@ def test_redis_away(
 
 
 def test_no_command_is_forgotten_here() -> None:
-    named = {arguments[0] for arguments in NEEDY} | {"doctor", "demo", "dev"}
+    named = {arguments[0] for arguments in NEEDY} | {"doctor", "demo", "dev", "rekey"}
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     assert set(group.commands) == named

@@ -25,6 +25,7 @@ from orchestrator.domain.errors import (
     NonDeterministicAgent,
     NothingReceived,
     OrchestratorError,
+    PayloadErased,
     ResultPending,
     SchemaOutdated,
     SpawnRefused,
@@ -56,6 +57,7 @@ ONE_OF_EACH: list[OrchestratorError] = [
     Unavailable("AWAY", "words"),
     GateUnavailable("GATE_UNAVAILABLE", "words"),
     StoreUnavailable("STORE_UNAVAILABLE", "words"),
+    PayloadErased("an-id"),
     SchemaOutdated("no table"),
     ConfigurationError("words"),
 ]
