@@ -89,7 +89,7 @@ SABOTAGES: dict[str, tuple[Change, ...]] = {
             "FROM steps WHERE instance_id = %(id)s AND name <> 'open'\nUNION ALL",
         ),
     ),
-    "a full gate is left as it is when it was emptied": (
+    "an emptied gate stays empty": (
         Change(
             "orchestrator/engine/rebuild.py",
             "        adopt(deps, mine)\n",
