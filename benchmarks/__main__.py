@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only system|durable|gate]`; see the package."""
+"""`python -m benchmarks [--quick] [--only PART]`; see the package."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from benchmarks import clients, facts, floods, starts
 from benchmarks.durable.measure import measure as measure_durable
 from benchmarks.gate.measure import measure as measure_gate
 from benchmarks.plan import FULL, QUICK, Plan
+from benchmarks.recovery.measure import measure as measure_recovery
 from benchmarks.report import Report
 from benchmarks.samples import Samples
 from benchmarks.stage import Stage, stage
 
+CHOICES = ("system", "durable", "gate", "recovery")
 #: What is measured, in this order, and what it is called while it runs.
 PARTS: dict[str, Callable[[Stage, Samples], None]] = {
     "calls": clients.measure,
@@ -31,9 +33,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
-    parser.add_argument(
-        "--only", choices=("system", "durable", "gate"), help="a part; keeps latest.md"
-    )
+    parser.add_argument("--only", choices=CHOICES, help="a part; keeps latest.md")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
     console = Console()
@@ -51,7 +51,9 @@ def measure(plan: Plan, only: str | None, say: Callable[[str], None]) -> Report:
     """One run on servers and workers of its own: all, or only one part."""
     machine, began, at = facts.machine(), time.monotonic(), datetime.now(UTC)
     samples, versions = Samples(), facts.packages()
-    if only != "gate":
+    if only == "recovery":
+        measure_recovery(plan.recovery, samples, say)
+    elif only != "gate":
         versions |= _measure_system(plan, only, samples, say)
     if only in (None, "gate"):
         versions |= measure_gate(plan.gate, samples, say)

@@ -8,6 +8,8 @@ from benchmarks.durable import plan as durables
 from benchmarks.durable.plan import DurablePlan
 from benchmarks.gate import plan as gates
 from benchmarks.gate.plan import GatePlan
+from benchmarks.recovery import plan as recoveries
+from benchmarks.recovery.plan import RecoveryPlan
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Plan:
     gate: GatePlan
     #: what is measured of durable agents
     durable: DurablePlan
+    #: what is measured of recovery
+    recovery: RecoveryPlan
     #: starts per second at load
     load_rate: float = 50.0
     #: threads of every worker, and how many of them are busy at load
@@ -50,6 +54,7 @@ QUICK = Plan(
     flood_size=300,
     gate=gates.QUICK,
     durable=durables.QUICK,
+    recovery=recoveries.QUICK,
 )
 
 FULL = Plan(
@@ -64,4 +69,5 @@ FULL = Plan(
     flood_size=1_000,
     gate=gates.FULL,
     durable=durables.FULL,
+    recovery=recoveries.FULL,
 )

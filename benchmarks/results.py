@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.durable import results as durable
 from benchmarks.gate import results as gate
+from benchmarks.recovery import results as recovery
 from benchmarks.samples import Samples, ratio
 from benchmarks.tables import PING, Aim, Line, Table, timings
 
@@ -14,13 +15,13 @@ def tables(samples: Samples) -> list[Table]:
     if "spawn" in samples:
         found += [_spawns(samples), _verbs(samples)]
         found += [_starts(samples, "idle"), _starts(samples, "load"), _floods(samples)]
-    return found + durable.tables(samples) + gate.tables(samples)
+    return found + durable.tables(samples) + gate.tables(samples) + recovery.tables(samples)
 
 
 def aims(samples: Samples) -> list[Aim]:
     """The aims, held against what was measured."""
     ours = _aims(samples) if "spawn" in samples else []
-    return ours + durable.aims(samples) + gate.aims(samples)
+    return ours + durable.aims(samples) + gate.aims(samples) + recovery.aims(samples)
 
 
 def _aims(samples: Samples) -> list[Aim]:

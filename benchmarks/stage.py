@@ -55,10 +55,10 @@ class Stage:
 @contextlib.contextmanager
 def stage(plan: Plan, tell: OnEvent) -> Iterator[Stage]:
     """A whole system with durable servers in a folder on a disk, gone afterwards."""
-    _forget_settings()
+    forget_settings()
     with contextlib.ExitStack() as opened:
         folder = opened.enter_context(_folder())
-        limits = {f"ORCHESTRATOR_LIMITS__{name.upper()}": str(_PLENTY) for name in _LIMITS}
+        limits = plenty()
         options = StackOptions(
             folder,
             concurrency=plan.concurrency,
@@ -73,7 +73,12 @@ def stage(plan: Plan, tell: OnEvent) -> Iterator[Stage]:
         yield opened.enter_context(_ready(plan, stack, surroundings))
 
 
-def _forget_settings() -> None:
+def plenty() -> dict[str, str]:
+    """Limits that nothing meets, as programs are told them."""
+    return {f"ORCHESTRATOR_LIMITS__{name.upper()}": str(_PLENTY) for name in _LIMITS}
+
+
+def forget_settings() -> None:
     """Leave out what the surroundings say: servers and settings are the benchmark's own."""
     for name in [name for name in os.environ if name.startswith("ORCHESTRATOR_")]:
         del os.environ[name]
