@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -28,7 +29,7 @@ class Tally:
     #: real seconds
     took: float = 0.0
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome, tell: Callable[[str], None]) -> None:
         """Count one."""
         self.schedules += 1
         self.points += outcome.points
@@ -38,6 +39,7 @@ class Tally:
         self.checks.update(outcome.verdict.checks)
         if violations := outcome.verdict.violations:
             self.failed.append((outcome.seed, outcome.play, str(violations[0])))
+            tell(f"FAILED seed {outcome.seed} ({outcome.play}): {violations[0]}")
 
     def merge(self, other: Tally) -> None:
         """Add those of another process."""
@@ -62,12 +64,14 @@ class Tally:
             yield f"  python -m tests.simulation --seed {seed} --replay"
 
 
-def play(where: Ground, seeds: Sequence[int]) -> Tally:
-    """Run these on one ground."""
+def play(
+    where: Ground, seeds: Sequence[int], tell: Callable[[str], None] = lambda _line: None
+) -> Tally:
+    """Run these on one ground; tells of each failure at once."""
     tally = Tally()
     began = time.monotonic()
     for seed in seeds:
-        tally.add(run(where, seed))
+        tally.add(run(where, seed), tell)
     tally.took = time.monotonic() - began
     return tally
 
@@ -87,4 +91,4 @@ def play_all(seeds: Sequence[int], processes: int) -> Tally:
 
 def _play_share(seeds: Sequence[int]) -> Tally:
     with ground() as where:
-        return play(where, seeds)
+        return play(where, seeds, functools.partial(print, flush=True))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 #: Seconds for which one actor stands still, or the clock jumps: short of and past each time that
 #: the engine has (heartbeats, leases, dispatch, claims of housekeeping).
-SPANS = (0.3, 2.0, 6.0, 16.0, 31.0, 45.0, 70.0)
+SPANS = (0.3, 6.0, 16.0, 16.0, 31.0, 45.0, 70.0)
 #: What can go wrong before a round trip, after it, with a message, and with a publication.
 FAULTS = {
     "before": ("crash", "refuse", "stall", "freeze", "leap", "gate_leap", "empty"),
@@ -17,6 +17,8 @@ FAULTS = {
     "message": ("lose", "repeat", "delay"),
     "told": ("deaf",),
 }
+#: There are so many times fewer messages than round trips.
+FEW = 8.0
 #: Faults that last.
 WITH_SPAN = {"stall", "freeze", "leap", "gate_leap", "delay"}
 #: Faults that only make sense a few times in a schedule: each takes its time to heal.
@@ -96,9 +98,9 @@ class Temper:
         kinds = frozenset(kind for kind in every if draw.random() < 0.5)
         return cls(
             switch=draw.choice((0.0, 0.03, 0.1, 0.3)),
-            fault=draw.choice((0.005, 0.02, 0.06)),
+            fault=draw.choice((0.01, 0.03, 0.08)),
             kinds=kinds,
-            most=draw.choice((0, 1, 1, 2, 3, 6)),
+            most=draw.choice((0, 1, 2, 3, 4, 8)),
         )
 
     def allows(self, kind: str) -> bool:
@@ -117,7 +119,7 @@ class RandomChooser(Chooser):
     def _at(
         self, place: str, phase: str, label: str, others: Callable[[], list[str]]
     ) -> Decision | None:
-        luck = self._draw.random()
+        luck = self._draw.random() / (FEW if phase == "message" else 1.0)
         if luck < self._temper.fault:
             return self._fault(phase, place)
         if phase == "before" and luck < self._temper.fault + self._temper.switch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator.agents.context import Context
 from orchestrator.agents.registry import RegisteredAgent, Registry
@@ -27,13 +27,20 @@ SESSION = "session"
 TWO = Limits(session_concurrency=2)
 
 
+class Act(Protocol):
+    """Does a step of a name, whose action takes some seconds."""
+
+    def __call__(self, ctx: Context, name: str, seconds: float = 0.0, /) -> str:
+        """Answers the name."""
+
+
 @dataclass
 class Troupe:
     """What agents and services have of the stage they are on."""
 
     service: Orchestrator
-    #: notes that an action took place
-    act: Callable[[Context, str], str]
+    #: does a step, whose action takes so many seconds and is noted
+    act: Act
     #: the ids of roots by the names that the play gives them
     ids: dict[str, str] = field(default_factory=dict)
 
@@ -67,6 +74,8 @@ class Play:
     deeds: Callable[[Troupe], list[list[Deed]]]
     #: the states that each root may end in; where there is one, its result is that of the agent
     ends: Ends
+    #: seconds in which it is over if nothing goes wrong, and nobody has to be late for it
+    takes: float
     limits: Limits = TWO
     capacity: int = 2
 
@@ -97,6 +106,7 @@ CHAIN = Play(
     _chain,
     lambda troupe: [[troupe.spawn(0.0, "link", args={"left": 2})]],
     {"link": ("completed",)},
+    5.0,
     Limits(session_concurrency=1),
 )
 
@@ -122,6 +132,7 @@ FAN = Play(
     _fan,
     lambda troupe: [[troupe.spawn(0.0, "fan")], [troupe.spawn(0.0, "lone", "leaf", args={"n": 7})]],
     {"fan": ("completed",), "lone": ("completed",)},
+    5.0,
 )
 
 
@@ -150,7 +161,11 @@ def _race(troupe: Troupe) -> Agents:
 
 
 RACE = Play(
-    _race, lambda troupe: [[troupe.spawn(0.0, "race")]], {"race": ("completed",)}, capacity=4
+    _race,
+    lambda troupe: [[troupe.spawn(0.0, "race")]],
+    {"race": ("completed",)},
+    12.0,
+    capacity=4,
 )
 
 
@@ -179,6 +194,7 @@ PURGE = Play(
         [troupe.spawn(0.0, "beside", "grow", args={"levels": 0})],
     ],
     {"grow": ("cancelled", "completed"), "beside": ("completed",)},
+    30.0,
     Limits(session_concurrency=3),
     capacity=4,
 )
@@ -228,6 +244,7 @@ TALK = Play(
         ],
     ],
     {"asker": ("completed",), "listener": ("completed",)},
+    15.0,
     Limits(session_concurrency=1),
 )
 
@@ -256,6 +273,7 @@ QUEUE = Play(
         [troupe.spawn(0.0, "second", "holder")],
     ],
     {"first": ("completed",), "second": ("completed",), "third": ("completed",)},
+    10.0,
 )
 
 
@@ -281,7 +299,10 @@ def _stumble(troupe: Troupe) -> Agents:
 
 
 STUMBLE = Play(
-    _stumble, lambda troupe: [[troupe.spawn(0.0, "stumble")]], {"stumble": ("completed",)}
+    _stumble,
+    lambda troupe: [[troupe.spawn(0.0, "stumble")]],
+    {"stumble": ("completed",)},
+    10.0,
 )
 
 
@@ -312,11 +333,32 @@ PUSH = Play(
         ],
     ],
     {"low": ("completed",), "normal": ("completed",), "urgent": ("completed",)},
+    15.0,
     Limits(session_concurrency=1),
     capacity=1,
 )
 
+# --- toil: what takes longer than a lease, in a slot that others wait for ---
+
+
+def _toil(troupe: Troupe) -> Agents:
+    def toil(ctx: Context) -> str:
+        troupe.act(ctx, "toil", 20.0)
+        return "done"
+
+    return {"toil": toil}
+
+
+TOIL = Play(
+    _toil,
+    lambda troupe: [[troupe.spawn(0.0, "one", "toil"), troupe.spawn(0.0, "two", "toil")]],
+    {"one": ("completed",), "two": ("completed",)},
+    50.0,
+    Limits(session_concurrency=1),
+)
+
 PLAYS = {
+    "toil": TOIL,
     "chain": CHAIN,
     "fan": FAN,
     "race": RACE,

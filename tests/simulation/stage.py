@@ -23,6 +23,7 @@ from tests.simulation.chooser import Chooser, Decision
 from tests.simulation.floors import SimulatedNotifier
 from tests.simulation.ground import GATE, Ground
 from tests.simulation.parties import DISPATCH, LEASE, Beat, Party, Service, Worker
+from tests.simulation.peace import HARMLESS, crowding
 from tests.simulation.plays import Play, Troupe, registry_of
 from tests.simulation.scheduler import Actor, Scheduler
 
@@ -180,11 +181,13 @@ class Stage:
         self._numbers["beat"] += 1
         Beat(self._party, f"beat{self._numbers['beat']}").start()
 
-    def _act(self, ctx: Context, name: str) -> str:
+    def _act(self, ctx: Context, name: str, seconds: float = 0.0) -> str:
         """A step whose action is noted; its worker may die before the action or after it."""
 
         def action() -> str:
             self.scheduler.point(f"action {name}", "before")
+            if seconds:
+                self.scheduler.sleep(seconds)
             self.effects.append(Effect(ctx.id, ctx.attempt, name, self.clock.seconds))
             self.scheduler.point(f"action {name}", "after")
             return name
@@ -194,7 +197,14 @@ class Stage:
     def _look(self) -> None:
         """What must hold at any moment does."""
         if self.scheduler.points % LOOK_EVERY == 0:
-            self.verdict += judge(self.evidence(at_rest=False))
+            evidence = self.evidence(at_rest=False)
+            self.verdict += judge(evidence)
+            if self.faults() <= HARMLESS:
+                self.verdict += crowding(evidence)
+
+    def faults(self) -> set[str]:
+        """The kinds of what has gone wrong."""
+        return {one.kind for one in self.scheduler.chooser.taken.values()} - {"switch"}
 
     def _told(self, command: str, target: str, text: str) -> None:
         if command == "LPUSH":

@@ -20,11 +20,14 @@ from datetime import datetime
 from typing import Any
 from unittest import mock
 
+from orchestrator.engine import heartbeat
 from tests.simulation.clock import Clock, Times, datetimes
 from tests.simulation.events import Threading
 from tests.simulation.scheduler import Scheduler
 from workers.runtimes import python
 
+#: Seconds between two looks of a heart at its clock.
+TICK = 1.0
 _PACKAGES = tuple(
     f"orchestrator.{name}." for name in ("admission", "agents", "domain", "engine", "store")
 )
@@ -77,6 +80,8 @@ def installed(scheduler: Scheduler, clock: Clock, seed: int) -> Iterator[None]:
                 there = module.__dict__.get(name)
                 if id(there) in real:
                     stack.enter_context(mock.patch.object(module, name, real[id(there)]))
+        # Looks at clocks in which nothing happens are most of what actors do.
+        stack.enter_context(mock.patch.object(heartbeat, "TICK", TICK))
         _patch_interrupts(stack, scheduler)
         yield
 
