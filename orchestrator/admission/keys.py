@@ -141,6 +141,8 @@ KEYS: dict[str, str] = {
     "alerts": ":alerts",
     # hash: refusal code -> count
     "refusals": ":refusals",
+    # string: the id after which the reconciler's walk over all live instances goes on
+    "walk": ":walk_from",
     # string <job>:<period>: taken when a round of housekeeping has begun
     "rounds": ":rounds:",
     # string <resource>: what is declared of a resource, packed; `*` is for those nobody declared

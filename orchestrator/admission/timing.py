@@ -1,4 +1,5 @@
-"""The gate's clock: the server's, but for jumps of that. See `lua/lib/now.lua`."""
+"""The gate's clock: the server's, but for jumps of that (see `lua/lib/now.lua`). And what
+housekeeping has to remember."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from orchestrator.admission.caller import ScriptCaller
 
 
 class TimeCalls(ScriptCaller):
-    """Keeping the gate's clock right."""
+    """Keeping the gate's clock right, and the place of a long walk."""
 
     def keep_time(self, reference: datetime) -> float:
         """Compare the clocks of the servers, given PostgreSQL's; see `lua/keep_time.lua`.
@@ -26,6 +27,18 @@ class TimeCalls(ScriptCaller):
         """Keep what Celery has under these names for so long, if this is its server."""
         for name in names:
             self._call(self.redis.pexpire, name, round(seconds * 1000))
+
+    def walk_from(self) -> str | None:
+        """The id after which a walk over all live instances goes on; None: from the first."""
+        found: str | None = self._ask(0, "get", "walk")
+        return found
+
+    def go_on_from(self, after: str | None) -> None:
+        """Where the walk goes on next; None: it is at its end."""
+        if after is None:
+            self._ask(0, "delete", "walk")
+        else:
+            self._ask(0, "set", "walk", "", after)
 
     def now(self) -> int:
         """Milliseconds of the server's clock."""

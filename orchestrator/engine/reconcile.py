@@ -16,24 +16,40 @@ from orchestrator.engine.adopt import adopt, wake_ready
 from orchestrator.engine.deps import Deps
 from orchestrator.store.store import BEFORE_ALL
 
-PAGE = 500
+#: Rows of one page, and pages of one turn; the next turn goes on there.
+PAGE, PAGES = 500, 20
 
 
 def run_once(deps: Deps) -> Report:
-    """Walk all live instances and tell the gate of those it does not know."""
-    adopted = 0
-    after = BEFORE_ALL
-    while page := deps.store.live_page(after, PAGE):
-        adopted += _check_page(deps, [instance.id for instance in page])
-        wake_ready(deps, page)
-        after = page[-1].id
+    """Walk live instances, from where the last turn ended, and tell the gate of unknown ones.
+
+    Once all of them were walked over, look at what the gate knows and PostgreSQL does not.
+    """
+    adopted, after = _walk(deps)
     if adopted:
         deps.gate.pump()
+    deps.gate.go_on_from(after)
+    if after is not None:
+        return Report("reconcile", adopted=adopted, more=True)
     pause.put_back(
         deps, [one for ids in deps.gate.paused_pages(PAGE) for one in _resumed(deps, ids)]
     )
     forgotten = _forget_ended(deps) + budgets.reconcile(deps)
     return Report("reconcile", adopted=adopted, forgotten=forgotten)
+
+
+def _walk(deps: Deps) -> tuple[int, str | None]:
+    """Up to `PAGES` pages; answers how many were unknown, and where to go on, if anywhere."""
+    adopted, after = 0, deps.gate.walk_from() or BEFORE_ALL
+    for _ in range(PAGES):
+        page = deps.store.live_page(after, PAGE)
+        if page:
+            adopted += _check_page(deps, [instance.id for instance in page])
+            wake_ready(deps, page)
+            after = page[-1].id
+        if len(page) < PAGE:
+            return adopted, None
+    return adopted, after
 
 
 def _resumed(deps: Deps, ids: Sequence[str]) -> Sequence[str]:

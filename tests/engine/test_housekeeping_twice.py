@@ -132,6 +132,19 @@ def test_the_reconciler_walks_in_pages(bench: Bench, monkeypatch: pytest.MonkeyP
     assert reconcile.run_once(bench.deps) == Report("reconcile", adopted=5)
 
 
+def test_a_reconcilers_turn_is_bounded_and_the_next_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "PAGE", 2)
+    monkeypatch.setattr(reconcile, "PAGES", 1)
+    for _ in range(5):
+        bench.deps.store.record(spawn_of(agent="add"))
+    reports = [reconcile.run_once(bench.deps) for _ in range(4)]
+    assert [report.adopted for report in reports] == [2, 2, 1, 0]
+    # The fourth begins anew.
+    assert [report.more for report in reports] == [True, True, False, True]
+
+
 def test_the_reconciler_leaves_alone_what_the_gate_knows_better(bench: Bench) -> None:
     """Handed out or running as a newer attempt than the row tells: that is the gate's business."""
     bench.begin(bench.spawn())
