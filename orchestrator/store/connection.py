@@ -19,6 +19,10 @@ MARGIN = 2.0
 KEEPALIVES: dict[str, Any] = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 
 
+class NoAnswer(psycopg.OperationalError):
+    """The server has said nothing for too long."""
+
+
 class BoundedConnection(psycopg.Connection[DictRow]):
     """Gives up after `answer_within` seconds without an answer to a statement.
 
@@ -30,7 +34,7 @@ class BoundedConnection(psycopg.Connection[DictRow]):
     answer_within = 12.0
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        """The generator's result; `OperationalError` where it does not come in time."""
+        """The generator's result; `NoAnswer` where it does not come in time."""
         limit = self.answer_within if timeout is None else timeout
         try:
             return super().wait(gen, interval, limit)
@@ -38,7 +42,7 @@ class BoundedConnection(psycopg.Connection[DictRow]):
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"no answer within {limit:g} s") from error
+            raise NoAnswer(f"no answer within {limit:g} s") from error
 
 
 def bounded(seconds: float) -> Callable[[psycopg.Connection[Any]], None]:

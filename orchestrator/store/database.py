@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -16,7 +16,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from orchestrator.domain.errors import SchemaOutdated, StoreUnavailable
 from orchestrator.store.away import all_in_use, just_back, unavailable
-from orchestrator.store.connection import KEEPALIVES, MARGIN, BoundedConnection, bounded
+from orchestrator.store.connection import KEEPALIVES, MARGIN, BoundedConnection, NoAnswer, bounded
 from orchestrator.store.envelope import reader
 from orchestrator.store.sealer import Plain, Sealer
 
@@ -116,9 +116,22 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A connection within one transaction: all of it or nothing."""
-        with self.connection() as connection, connection.transaction():
-            yield connection
+        """A connection within one transaction: all of it or nothing.
+
+        Where the first connection ends before the transaction has begun, another one is taken: a
+        server's last words may be under way while we look for them.
+        """
+        for last in (False, True):
+            with ExitStack() as opened:
+                connection = opened.enter_context(self.connection())
+                try:
+                    opened.enter_context(connection.transaction())
+                except psycopg.OperationalError as error:
+                    if last or isinstance(error, NoAnswer):
+                        raise
+                    continue
+                yield connection
+                return
 
     def rows(self, sql: str, **parameters: Any) -> list[DictRow]:
         """All rows of one statement in a transaction of its own."""
@@ -127,8 +140,7 @@ class Database:
                 with self.connection() as connection:
                     return connection.execute(sql, parameters).fetchall()
             except StoreUnavailable as error:
-                # The victim of a deadlock has changed nothing, and the other one goes on.
-                if last or not isinstance(error.__cause__, pg_errors.DeadlockDetected):
+                if last or not isinstance(error.__cause__, _CHANGED_NOTHING):
                     raise
         raise AssertionError("the last try returns or raises")
 
@@ -193,6 +205,11 @@ def _options(statement_timeout: float) -> str:
         f"-c timezone=UTC -c statement_timeout={patience}"
         f" -c idle_in_transaction_session_timeout={patience}"
     )
+
+
+#: The victim of a deadlock, and a statement whose connection the server has ended, as it tells:
+#: both have changed nothing, and the next try mostly finds nobody in its way.
+_CHANGED_NOTHING = (pg_errors.DeadlockDetected, pg_errors.AdminShutdown)
 
 
 def _is_told(error: StoreUnavailable) -> bool:
