@@ -89,6 +89,13 @@ def test_an_empty_shelf_leaves_no_file(kept: FileShelf, run: Run, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_worker_that_dies_later_leaves_nothing(kept: FileShelf, run: Run, tmp_path: Path) -> None:
+    kept.put(run, Completed("1"))
+    kept.take_off(run)
+    [path] = tmp_path.iterdir()
+    assert path.read_bytes() == b""
+
+
 def test_what_can_be_done_again_is_not_kept(kept: FileShelf, run: Run, tmp_path: Path) -> None:
     assert not kept.put(run, HandedBack(Reason.PAUSED, 0.0))
     assert list(tmp_path.iterdir()) == []
