@@ -20,6 +20,7 @@ from orchestrator.cli import (
     erase,
     explain,
     grant,
+    housekeeping,
     limits,
     messages,
     metrics,
@@ -56,6 +57,7 @@ control.add_to(app)
 audit.add_to(app)
 grant.add_to(app)
 erase.add_to(app)
+housekeeping.add_to(app)
 doctor.add_to(app)
 
 #: What the command exits with when it is not 0; also in docs/reference/cli.md. Usage errors

@@ -56,6 +56,7 @@ BAD: list[tuple[tuple[str, ...], int, str, str]] = [
     (("tree", MISSING), 1, "INSTANCE_NOT_FOUND", MISSING),
     # What a shell's "\xff" becomes in Python.
     (("tree", "a\udcff"), 1, "INSTANCE_NOT_FOUND", ""),
+    (("housekeeping", "run", "sweeping"), 1, "UNKNOWN_JOB", "sweep, limits"),
     (("cancel", "nonsense"), 1, "INVALID_ID", "nonsense"),
     (("cancel", MISSING), 1, "INSTANCE_NOT_FOUND", MISSING),
     (("cancel", MISSING, "--wait", "1"), 1, "INSTANCE_NOT_FOUND", MISSING),
@@ -240,6 +241,8 @@ NEEDY: list[tuple[str, ...]] = [
     ("grant", "nobody"),
     ("erase", "--session", "s", "--yes"),
     ("audit", "verify"),
+    ("housekeeping",),
+    ("housekeeping", "run", "sweep"),
     ("audit", "head"),
     ("audit", "export"),
     ("limits",),
