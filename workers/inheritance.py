@@ -56,8 +56,11 @@ def _settle(deps: Deps, one: Shelved) -> bool:
 class Inheritance:
     """Looks for what was left behind, at once and then every `period` seconds."""
 
-    def __init__(self, deps: Deps, state_dir: Path, period: float) -> None:
+    def __init__(
+        self, deps: Deps, state_dir: Path, period: float, seal: Seal | None = None
+    ) -> None:
         self._deps, self._folder, self._period = deps, folder_in(state_dir), period
+        self._seal = seal
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._look, name="inheritance", daemon=True)
 
@@ -72,7 +75,7 @@ class Inheritance:
     def _look(self) -> None:
         while not self._closed.is_set():
             try:
-                run_once(self._deps, self._folder)
+                run_once(self._deps, self._folder, self._seal)
             except OrchestratorError as error:
                 log.warning("inheritance.failed", error=error.code)
             except Exception:

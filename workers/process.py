@@ -19,6 +19,7 @@ from orchestrator.engine.endings import Endings
 from orchestrator.engine.execute import Host, abandon
 from orchestrator.engine.heartbeat import Heart
 from orchestrator.engine.running import Running, StopReason
+from orchestrator.store.vault import FileSeal
 from orchestrator.telemetry.logging import get_logger
 from workers.inheritance import Inheritance
 from workers.pool import TaskPool
@@ -65,7 +66,9 @@ def start_agents(settings: Settings, worker: str, pool: str, concurrency: int) -
     # A connection for each thread that works would be too many: most of the time they compute.
     connections = max(4, min(concurrency + 4, 20))
     deps = bootstrap.build(settings, specs=REGISTRY.specs(), max_connections=connections)
-    shelf = FileShelf(folder_in(settings.state_dir), worker)
+    masters = settings.master_keys()
+    seal = FileSeal(masters) if masters else None
+    shelf = FileShelf(folder_in(settings.state_dir), worker, seal)
     deps = replace(deps, endings=Endings(shelf))
     running = Running(on_parked=_parked)
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -74,7 +77,7 @@ def start_agents(settings: Settings, worker: str, pool: str, concurrency: int) -
     deps.store.save_agents(REGISTRY.specs().values())
     process = _become(Process(deps, host, heart, shelf))
     TaskPool.on_drain = staticmethod(lambda: drain(process, settings.shutdown_grace))
-    Inheritance(deps, settings.state_dir, settings.lease / 3).start()
+    Inheritance(deps, settings.state_dir, settings.lease / 3, seal).start()
     return process
 
 

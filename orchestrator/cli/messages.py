@@ -104,7 +104,7 @@ def _print(found: Sequence[Delivery]) -> None:
         table.add_column(title, no_wrap=title in ("from", "to"), overflow="ellipsis")
     for one in found:
         said = one.message
-        text = json.dumps(said.body, ensure_ascii=False)
+        text = json.dumps(output.shown(said.body, "body"), ensure_ascii=False)
         table.add_row(
             f"{said.sent_at:%Y-%m-%d %H:%M:%S.%f}"[:-3],
             said.kind,

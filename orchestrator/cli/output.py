@@ -13,10 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from orchestrator.domain.errors import OrchestratorError
+from orchestrator.config.settings import Settings
+from orchestrator.domain.errors import ConfigurationError, OrchestratorError
 from orchestrator.domain.instance import Event, Instance, TreeNode
 from orchestrator.domain.lifecycle import State
 from orchestrator.domain.progress import Progress
+from orchestrator.domain.redact import redact
 
 # What goes into a file or a pipe is not folded to the width of a terminal.
 _WIDE = None if sys.stdout.isatty() else 240
@@ -37,7 +39,16 @@ COLOURS = {
 
 def as_json(value: Any) -> None:
     """Print one JSON value."""
-    line(json.dumps(value, indent=2, ensure_ascii=not _speaks_unicode()))
+    line(json.dumps(shown(value), indent=2, ensure_ascii=not _speaks_unicode()))
+
+
+def shown(value: Any, path: str = "") -> Any:
+    """A value as it may be shown: without the fields that rules hide."""
+    try:
+        rules = Settings.load().redact
+    except ConfigurationError:
+        rules = ()  # what is wrong with the settings is said elsewhere
+    return redact(value, rules, path)
 
 
 def _speaks_unicode() -> bool:
@@ -91,9 +102,9 @@ def instances(found: Sequence[Instance]) -> None:
 def instance(one: Instance) -> None:
     """Print all fields of one instance."""
     table = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in one.to_dict().items():
-        shown = state(one.state) if name == "state" else _text(value)
-        table.add_row(f"[dim]{name}[/]", shown)
+    for name, value in shown(one.to_dict()).items():
+        text = state(one.state) if name == "state" else _text(value)
+        table.add_row(f"[dim]{name}[/]", text)
     out.print(table)
 
 

@@ -81,7 +81,7 @@ def show(
         return
     counted = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     output.line(f"{name}: {counted or 'no instances'}; version {newest}")
-    for key, value in shared.items():
+    for key, value in output.shown(shared).items():
         output.line(f"{key} = {json.dumps(value, ensure_ascii=False)}")
 
 
@@ -131,7 +131,9 @@ def _print(found: Sequence[SharedValue]) -> None:
     for one in found:
         value = "[dim]taken away[/]"
         if not one.is_deleted:
-            value = escape(json.dumps(one.value, ensure_ascii=False))
+            value = escape(
+                json.dumps(output.shown({one.key: one.value})[one.key], ensure_ascii=False)
+            )
         at = f"{one.set_at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
         table.add_row(str(one.version), at, one.set_by or "a service", value)
     output.out.print(table)

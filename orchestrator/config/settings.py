@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     #: what payloads are encrypted with: 32 bytes in base64, the newest first; and a file with such
     encryption_key: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     encryption_key_file: Path | None = None
+    #: fields of payloads that commands do not show, as `args.card.number`, beside well-known ones
+    redact: Annotated[tuple[str, ...], NoDecode] = ()
 
     limits: Limits = Limits()
     #: resources by name, as `[resources."anthropic/opus"]` of the file; the variable holds JSON
@@ -136,7 +138,7 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
-    @field_validator("agents", "http_agents_allow", "encryption_key", mode="before")
+    @field_validator("agents", "http_agents_allow", "encryption_key", "redact", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -183,6 +183,29 @@ class Vault:
         return self._owners[instance_id]
 
 
+class FileSeal:
+    """For what a process keeps in a file of its own while the database is away."""
+
+    def __init__(self, masters: Sequence[bytes]) -> None:
+        self._masters = {name_of(master): master for master in masters}
+        self._newest = name_of(masters[0])
+
+    def close(self, tenant: str, text: str) -> str:
+        """The text, encrypted by the newest master key and bound to the tenant."""
+        sealed = _wrap(self._masters[self._newest], text.encode(), tenant)
+        return f"{self._newest}:{base64.b64encode(sealed).decode()}"
+
+    def open(self, tenant: str, text: str) -> str:
+        """The text that was encrypted. Raises `ConfigurationError` without its key."""
+        name, _, sealed = text.partition(":")
+        if name not in self._masters:
+            raise ConfigurationError(
+                f"What a worker has kept needs the master key {name}, which is not among "
+                "ORCHESTRATOR_ENCRYPTION_KEY."
+            )
+        return _unwrap(self._masters[name], base64.b64decode(sealed), tenant).decode()
+
+
 def name_of(master: bytes) -> str:
     """What a master key is called in the database; says nothing of it."""
     return hashlib.sha256(b"name of a master key" + master).hexdigest()[:16]

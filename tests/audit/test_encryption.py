@@ -251,3 +251,14 @@ def test_a_wrong_key_is_refused_without_being_told(settings: Settings, key: str)
     with pytest.raises(ConfigurationError) as refused:
         with_keys(settings, key)
     assert key not in str(refused.value)
+
+
+def test_what_a_worker_keeps_in_a_file_is_sealed_too() -> None:
+    one, two = base64.b64decode(ONE), base64.b64decode(TWO)
+    kept = vaults.FileSeal([one]).close("acme", CANARY)
+    assert CANARY not in kept
+    assert vaults.FileSeal([two, one]).open("acme", kept) == CANARY
+    with pytest.raises(ConfigurationError, match="needs the master key"):
+        vaults.FileSeal([two]).open("acme", kept)
+    with pytest.raises(ConfigurationError, match="cannot be unwrapped"):
+        vaults.FileSeal([one]).open("other", kept)
