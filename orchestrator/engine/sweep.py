@@ -14,6 +14,8 @@ log = get_logger("orchestrator.sweep")
 #: How many places one round looks at.
 BUDGET = 200
 _TOO_LATE = {"type": "QueueTimeout", "message": "did not start within its expires_after"}
+#: Turns of a reconciliation that follow each other at once; the rest comes with its own rounds.
+MOST_TURNS = 50
 #: Seconds for which a claimed place is this round's alone.
 HOLD = 30.0
 
@@ -25,7 +27,7 @@ def run_once(deps: Deps) -> Report:
         log.warning("gate.clock_caught_up", seconds=round(held_back, 3))
     if deps.gate.has_new_server():
         # It may know less than was decided: what it does not know at all it is told at once.
-        log.warning("gate.new_server", adopted=reconcile.run_once(deps).adopted)
+        log.warning("gate.new_server", adopted=_tell_all(deps))
     sweep = deps.gate.sweep(BUDGET, HOLD)
     requeued = failed = forgotten = 0
     for instance_id, attempt, why in sweep.expired:
@@ -60,3 +62,15 @@ def run_once(deps: Deps) -> Report:
         forgotten=forgotten,
         more=sweep.more,
     )
+
+
+def _tell_all(deps: Deps) -> int:
+    """All turns of a reconciliation, from the beginning; answers how many were unknown."""
+    deps.gate.go_on_from(None)
+    adopted = 0
+    for _ in range(MOST_TURNS):
+        report = reconcile.run_once(deps)
+        adopted += report.adopted
+        if not report.more:
+            break
+    return adopted
