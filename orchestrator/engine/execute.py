@@ -197,6 +197,13 @@ def _let_go(deps: Deps, run: Run) -> None:
     try:
         if deps.store.hand_back(run.id, run.attempt, Reason.LEASE_EXPIRED) is not None:
             deps.gate.requeue(run.instance, run.attempt)
+            return
+        row = deps.store.standings([run.id]).get(run.id)
+        if row is not None and (row.state, row.attempt) == (State.CANCELLED, run.attempt):
+            # It was cancelled meanwhile, and this worker had no time to hear of it.
+            deps.store.note(run.id, "stopped", {"how": _how_stopped(run)})
+        ended = row is None or row.state.is_terminal
+        deps.gate.release(run.id, run.attempt, ended=ended)
     except Unavailable as error:
         log.warning("run.let_go", instance=run.id, attempt=run.attempt, error=error.code)
 

@@ -153,6 +153,18 @@ def test_what_another_has_taken_over_is_left_alone(bench: Bench, clock: Clock) -
     assert (row.state, row.attempt, row.worker) == (State.RUNNING, 2, "other")
 
 
+def test_one_that_was_cancelled_meanwhile_gives_its_slot_back(
+    bench: Bench, run: Run, clock: Clock
+) -> None:
+    """Its worker was too busy to hear of it before."""
+    bench.deps.store.cancel([run.id], "CANCELLED", "PARENT_ENDED")
+    clock.now += LEASE + 1
+    enforce(bench.deps, bench.host)
+    finish(bench.deps, run, outcome_of_stop(run))
+    assert bench.deps.gate.held() == 0
+    assert [one.kind for one in bench.deps.store.events(run.id)][-1] == "stopped"
+
+
 def test_nothing_is_tried_twice_where_nobody_answers(
     bench: Bench, away: Deps, run: Run, clock: Clock
 ) -> None:
