@@ -24,6 +24,9 @@ from orchestrator.domain.ids import PARTITIONS
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.resource import Resource
 
+#: Settings that no message tells, not even where they are wrong.
+SECRET = frozenset({"encryption_key", "http_callback_secret", "llm_api_key"})
+
 
 class Settings(BaseSettings):
     """Each field is set by `ORCHESTRATOR_<NAME>`, limits by `ORCHESTRATOR_LIMITS__<NAME>`.
@@ -182,7 +185,7 @@ class Settings(BaseSettings):
             ) from None
         except ValidationError as error:
             faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))} = {_shown(fault.get('input'))}: {fault['msg']}"
+                f"{'.'.join(map(str, fault['loc']))} = {_given(fault)}: {fault['msg']}"
                 for fault in error.errors()
             )
             raise ConfigurationError(
@@ -219,6 +222,12 @@ class Settings(BaseSettings):
                 "database_url": self.database_url or stack.database_url,
             }
         )
+
+
+def _given(fault: Any) -> str:
+    """What was given, unless it is a secret."""
+    name = str(fault["loc"][0]) if fault["loc"] else ""
+    return "***" if name in SECRET else _shown(fault.get("input"))
 
 
 def _shown(value: object) -> str:

@@ -262,3 +262,9 @@ def test_what_a_worker_keeps_in_a_file_is_sealed_too() -> None:
         vaults.FileSeal([two]).open("acme", kept)
     with pytest.raises(ConfigurationError, match="cannot be unwrapped"):
         vaults.FileSeal([one]).open("other", kept)
+
+
+def test_a_secret_that_is_wrong_is_not_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"http_callback_secret = \*\*\*") as refused:
+        Settings.load(http_callback_secret="too-short")
+    assert "too-short" not in str(refused.value)
