@@ -97,10 +97,10 @@ class Temper:
         every = sorted({kind for kinds in FAULTS.values() for kind in kinds})
         kinds = frozenset(kind for kind in every if draw.random() < 0.5)
         return cls(
-            switch=draw.choice((0.0, 0.03, 0.1, 0.3)),
+            switch=draw.choice((0.03, 0.1, 0.3, 0.5)),
             fault=draw.choice((0.01, 0.03, 0.08)),
             kinds=kinds,
-            most=draw.choice((0, 1, 2, 3, 4, 8)),
+            most=draw.choice((0, 0, 1, 2, 4, 8)),
         )
 
     def allows(self, kind: str) -> bool:

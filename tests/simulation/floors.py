@@ -145,6 +145,7 @@ class SimulatedDatabase(Database):
     """One connection for everybody: each use of it is a point before and a point after."""
 
     def __init__(self, url: str, clock: Clock) -> None:
+        super().__init__(url)
         self._connection = psycopg.connect(
             to_libpq(url), autocommit=True, row_factory=dict_row, prepare_threshold=1
         )
@@ -155,6 +156,7 @@ class SimulatedDatabase(Database):
     def close(self) -> None:
         """See `Database`."""
         self._connection.close()
+        super().close()
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

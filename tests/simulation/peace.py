@@ -6,10 +6,10 @@ wrong, nothing may have had to be mended.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
-from tests.rules.evidence import Evidence
+from orchestrator.domain.limits import Limits
+from tests.rules.evidence import Evidence, Row
 from tests.rules.judge import Verdict, Violation
 
 #: After these, whoever runs is still within the limits: nobody's lease has run out.
@@ -20,16 +20,19 @@ _MENDED = ("LEASE_EXPIRED", "MESSAGE_LOST")
 _MORE = 25.0
 
 
-def crowding(evidence: Evidence) -> Verdict:
+#: How many run, by session.
+RUNNING = "SELECT session, count(*) AS running FROM instances WHERE state = 'running' GROUP BY 1"
+
+
+def crowding(rows: Sequence[Row], limits: Limits) -> Verdict:
     """By their rows, not more run than may."""
-    running = Counter(row["session"] for row in evidence.instances if row["state"] == "running")
-    most = evidence.limits.session_concurrency
+    most = limits.session_concurrency
     return Verdict(
         {"PEACE": 1},
         [
-            Violation("R2", "", f"{count} of session {session} run, the limit is {most}")
-            for session, count in running.items()
-            if count > most
+            Violation("R2", "", f"{row['running']} of {row['session']} run, the limit is {most}")
+            for row in rows
+            if row["running"] > most
         ],
     )
 

@@ -191,10 +191,10 @@ PURGE = Play(
             troupe.spawn(0.0, "grow", args={"levels": 1}),
             troupe.tell(0.0, "cancel", troupe.service.cancel, "grow"),
         ],
-        [troupe.spawn(0.0, "beside", "grow", args={"levels": 0})],
+        [troupe.spawn(0.0, "beside", "grow", args={"levels": 1})],
     ],
     {"grow": ("cancelled", "completed"), "beside": ("completed",)},
-    30.0,
+    60.0,
     Limits(session_concurrency=3),
     capacity=4,
 )

@@ -96,8 +96,8 @@ class Scheduler:
         self.broken: BaseException | None = None
         #: does what a decision that is no switch asks for
         self.on_fault: Callable[[Decision, Actor], None] = lambda _decision, _actor: None
-        #: called at every so many points
-        self.on_look: Callable[[], None] = lambda: None
+        #: called at every point, with its label and its phase
+        self.on_look: Callable[[str, str], None] = lambda _label, _phase: None
         #: whether the director is to have the baton back
         self.is_over: Callable[[], bool] = lambda: False
 
@@ -182,7 +182,7 @@ class Scheduler:
         self.points += 1
         decision = self.chooser.at(actor.name, actor.points, phase, label, self._others)
         self.story.append(Moment(self.clock.seconds, actor.name, f"{phase} {label}", decision))
-        self.on_look()
+        self.on_look(label, phase)
         if decision is not None:
             self._do(decision, actor)
         elif phase == "before" and self.is_over():

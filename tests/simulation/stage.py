@@ -23,7 +23,7 @@ from tests.simulation.chooser import Chooser, Decision
 from tests.simulation.floors import SimulatedNotifier
 from tests.simulation.ground import GATE, Ground
 from tests.simulation.parties import DISPATCH, LEASE, Beat, Party, Service, Worker
-from tests.simulation.peace import HARMLESS, crowding
+from tests.simulation.peace import HARMLESS, RUNNING, crowding
 from tests.simulation.plays import Play, Troupe, registry_of
 from tests.simulation.scheduler import Actor, Scheduler
 
@@ -194,13 +194,12 @@ class Stage:
 
         return str(ctx.step(name, action))
 
-    def _look(self) -> None:
+    def _look(self, label: str, phase: str) -> None:
         """What must hold at any moment does."""
         if self.scheduler.points % LOOK_EVERY == 0:
-            evidence = self.evidence(at_rest=False)
-            self.verdict += judge(evidence)
-            if self.faults() <= HARMLESS:
-                self.verdict += crowding(evidence)
+            self.verdict += judge(self.evidence(at_rest=False))
+        if (phase, label) == ("after", "store begin") and self.faults() <= HARMLESS:
+            self.verdict += crowding(self.ground.rows(RUNNING), self.play.limits)
 
     def faults(self) -> set[str]:
         """The kinds of what has gone wrong."""
