@@ -183,7 +183,7 @@ MUTANTS = [
         sql("expire", "attempt = greatest(attempt, %(attempt)s)", "attempt = attempt"),
     ),
     Mutant(
-        "a worker that died is no failure of the attempt's lease",
+        "an expired lease leaves the row as it was",
         sql("expire", "ELSE 'queued' END", "ELSE state END"),
     ),
     Mutant("a slot is kept by who has ended", lua("release", "    give_back(id, entry)\n")),

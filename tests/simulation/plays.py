@@ -343,7 +343,7 @@ PUSH = Play(
 
 def _toil(troupe: Troupe) -> Agents:
     def toil(ctx: Context) -> str:
-        troupe.act(ctx, "toil", 20.0)
+        troupe.act(ctx, "toil", 40.0)
         return "done"
 
     return {"toil": toil}
@@ -353,7 +353,7 @@ TOIL = Play(
     _toil,
     lambda troupe: [[troupe.spawn(0.0, "one", "toil"), troupe.spawn(0.0, "two", "toil")]],
     {"one": ("completed",), "two": ("completed",)},
-    50.0,
+    90.0,
     Limits(session_concurrency=1),
 )
 
