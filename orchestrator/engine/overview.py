@@ -1,15 +1,16 @@
 """overview: the whole backend in numbers, as it is now; for whoever scrapes it.
 
-Costs one look at the live instances of the gate and one query. Who sees so many tenants that they
+Costs one look at the live instances of the gate and two queries. Who sees so many tenants that they
 cannot be told apart is told the busiest, and the others together.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.queue import QueueRow
 from orchestrator.engine import survey
 from orchestrator.engine.deps import Deps
@@ -31,13 +32,20 @@ class Reading:
 
 
 def read(deps: Deps) -> list[Reading]:
-    """All numbers of `metrics.CLUSTER`."""
-    return [*_queues(deps), *_resources(deps), *_refusals(deps)]
+    """All numbers of `metrics.CLUSTER`; without those of a server that does not answer."""
+    found: list[Reading] = []
+    for server, parts in _PARTS.items():
+        is_up = 1.0
+        try:
+            found += [reading for part in parts for reading in part(deps)]
+        except Unavailable:
+            is_up = 0.0
+        found.append(Reading(metrics.UP, (server,), is_up))
+    return found
 
 
 def _queues(deps: Deps) -> Iterator[Reading]:
     state = survey.queue_state(deps)
-    oldest = deps.store.oldest_ready()
     processes = Counter(pool for offer in deps.gate.workers().values() for pool in offer)
     for row in state.pools:
         yield from _places(metrics.INSTANCES, row)
@@ -45,7 +53,6 @@ def _queues(deps: Deps) -> Iterator[Reading]:
         yield Reading(metrics.SLOTS, (row.name, "offered"), row.offered or 0)
         if row.limit is not None:
             yield Reading(metrics.SLOTS, (row.name, "limit"), row.limit)
-        yield Reading(metrics.OLDEST, (row.name,), oldest.get(row.name, 0.0))
         yield Reading(metrics.STALLED, (row.name,), float(row.queued > 0 and row.running == 0))
     by_size = sorted(state.tenants, key=_size, reverse=True)
     for row in by_size[:MOST_VALUES]:
@@ -77,3 +84,21 @@ def _resources(deps: Deps) -> Iterator[Reading]:
 def _refusals(deps: Deps) -> Iterator[Reading]:
     for code, count in deps.gate.refusals().items():
         yield Reading(metrics.REFUSALS, (code,), count)
+
+
+def _oldest(deps: Deps) -> Iterator[Reading]:
+    for pool, seconds in deps.store.oldest_ready().items():
+        yield Reading(metrics.OLDEST, (pool,), seconds)
+
+
+def _housekeeping(deps: Deps) -> Iterator[Reading]:
+    for one in deps.store.housekeeping.jobs():
+        yield Reading(metrics.HOUSEKEEPING_AGE, (one.job,), one.age / one.period)
+        for action, count in one.totals.items():
+            yield Reading(metrics.HOUSEKEEPING_DONE, (one.job, action), count)
+
+
+_PARTS: dict[str, Sequence[Callable[[Deps], Iterator[Reading]]]] = {
+    "redis": (_queues, _resources, _refusals),
+    "postgresql": (_oldest, _housekeeping),
+}

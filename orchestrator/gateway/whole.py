@@ -8,10 +8,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from orchestrator.domain.errors import OrchestratorError
 from orchestrator.engine import overview
 from orchestrator.engine.deps import Deps
-from orchestrator.telemetry.metrics import CLUSTER, OLDEST, STALLED
+from orchestrator.telemetry.metrics import CLUSTER, OLDEST, STALLED, UP
 
 #: Seconds that something may be ready and not begin before `/health` says so: beside others that
 #: run, and in a pool where nothing does.
@@ -43,11 +42,9 @@ class Whole:
         yield from families.values()
 
     def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether what is ready to run begins."""
-        try:
-            readings = overview.read(self._deps)
-        except OrchestratorError as error:
-            return False, {"ok": False, "error": error.code}
+        """Whether both servers answer and what is ready to run begins."""
+        readings = overview.read(self._deps)
+        down = [one.labels[0] for one in readings if one.metric is UP and not one.value]
         oldest = {one.labels[0]: one.value for one in readings if one.metric is OLDEST}
         stalled = {one.labels[0] for one in readings if one.metric is STALLED and one.value}
         stuck = [
@@ -55,7 +52,8 @@ class Whole:
             for pool, seconds in oldest.items()
             if seconds > (LONGEST_STALL if pool in stalled else LONGEST_WAIT)
         ]
-        return not stuck, {"ok": not stuck, "stuck": stuck, "oldest_seconds": oldest}
+        ok = not stuck and not down
+        return ok, {"ok": ok, "down": down, "stuck": stuck, "oldest_seconds": oldest}
 
 
 def _family(one: Any) -> Any:

@@ -110,13 +110,13 @@ ROUND_SECONDS = Metric(
     "orchestrator_housekeeping_seconds",
     "histogram",
     "how long a round of housekeeping took",
-    ("job",),
+    ("round",),
 )
 ROUND_ACTIONS = Metric(
     "orchestrator_housekeeping_actions_total",
     "counter",
     "what rounds of housekeeping have done: requeued, forgotten, orphans, adopted, ...",
-    ("job", "action"),
+    ("round", "action"),
 )
 
 #: All that processes count.
@@ -177,6 +177,24 @@ RESOURCE_CALLS = Metric(
     "gauge",
     "calls of a resource under way, and callers that wait for their turn",
     ("resource", "tenant", "place"),
+)
+UP = Metric(
+    "orchestrator_server_up",
+    "gauge",
+    "1 where Redis or PostgreSQL answers",
+    ("server",),
+)
+HOUSEKEEPING_AGE = Metric(
+    "orchestrator_housekeeping_age_periods",
+    "gauge",
+    "how long ago a job was done last, in periods of its own: above 3, no beat does it",
+    ("round",),
+)
+HOUSEKEEPING_DONE = Metric(
+    "orchestrator_housekeeping_done_total",
+    "counter",
+    "what all rounds of all processes have done, as PostgreSQL remembers it",
+    ("round", "action"),
 )
 REFUSALS = Metric(
     "orchestrator_refusals_total",

@@ -31,18 +31,28 @@ SERVICES = blocks_below("services")
 
 
 def test_it_has_the_parts_of_a_deployment() -> None:
-    assert list(SERVICES) == ["redis", "postgres", "migrate", "worker", "beat", "flower"]
+    assert list(SERVICES) == [
+        "redis",
+        "postgres",
+        "migrate",
+        "worker",
+        "beat",
+        "flower",
+        "metrics",
+        "prometheus",
+        "grafana",
+    ]
 
 
 def test_every_image_is_pinned() -> None:
     images = re.findall(r"image: (\S+)", COMPOSE) + re.findall(r"^FROM (\S+)", DOCKERFILE, re.M)
-    assert len(images) == 5
-    assert [image for image in images if not re.search(r":\d+\.\d+\.?\d*", image)] == []
+    assert len(images) == 7
+    assert [image for image in images if not re.search(r":v?\d+\.\d+\.?\d*", image)] == []
 
 
 def test_ports_are_bound_to_loopback() -> None:
     ports = re.findall(r'ports: \["([^"]+)"\]', COMPOSE)
-    assert len(ports) == COMPOSE.count("ports:") == 3
+    assert len(ports) == COMPOSE.count("ports:") == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -55,7 +65,8 @@ def test_services_and_volumes_that_are_named_exist() -> None:
     waited_for = re.findall(r"^ +(\w+): \{condition: service_\w+\}", COMPOSE, re.MULTILINE)
     assert waited_for
     assert set(waited_for) <= set(SERVICES)
-    volumes = re.findall(r'volumes: \["(\w+):', COMPOSE)
+    volumes = re.findall(r'volumes: \["(\w+):|^      - (\w+):/', COMPOSE, re.MULTILINE)
+    volumes = ["".join(one) for one in volumes]
     assert set(volumes) == set(blocks_below("volumes"))
     hosts = re.findall(r"@(\w+):\d+/", COMPOSE)
     assert set(hosts) == {"redis", "postgres"} <= set(SERVICES)
@@ -68,6 +79,8 @@ def test_anchors_that_are_used_exist() -> None:
 def test_commands_exist() -> None:
     commands = {name for name in SERVICES if f"command: [{name}]" in SERVICES[name]}
     assert commands == {"migrate", "worker", "beat"}
+    assert "command: [metrics, --host=0.0.0.0]" in SERVICES["metrics"]
+    commands.add("metrics")
     group = typer.main.get_command(app)
     assert commands <= set(getattr(group, "commands", {}))
 

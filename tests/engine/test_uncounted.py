@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from orchestrator.agents.context import Context
 from orchestrator.domain.call import Amounts, Outcome
-from orchestrator.domain.errors import SpawnRefused
+from orchestrator.domain.errors import SpawnRefused, StoreUnavailable
 from orchestrator.domain.provider import Hint
 from orchestrator.domain.report import Report
 from orchestrator.domain.retry import RetryPolicy
@@ -94,8 +94,8 @@ def test_calls_are_counted_with_what_they_used(bench: Bench, counted: Counted) -
 def test_rounds_of_housekeeping_are_counted(bench: Bench, counted: Counted) -> None:
     done = run_round(bench.deps, "here", "reap", 60.0, lambda _deps: Report("reap", orphans=3))
     assert done == {"orphans": 3}
-    assert counted("housekeeping_seconds_count", job="reap") == 1
-    assert counted("housekeeping_actions_total", job="reap", action="orphans") == 3
+    assert counted("housekeeping_seconds_count", round="reap") == 1
+    assert counted("housekeeping_actions_total", round="reap", action="orphans") == 3
 
 
 def values(bench: Bench) -> dict[tuple[str, ...], float]:
@@ -125,6 +125,28 @@ def test_a_pool_where_nothing_runs_is_stalled(bench: Bench) -> None:
     found = values(bench)
     assert found["pool_stalled", "gpu"] == 1
     assert found["workers", "gpu"] == 0
+
+
+def test_a_server_that_is_away_is_told_and_the_other_is_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.spawn(pool="gpu")
+
+    def away() -> None:
+        raise StoreUnavailable("STORE_UNAVAILABLE", "away")
+
+    monkeypatch.setattr(bench.deps.store, "oldest_ready", away)
+    found = values(bench)
+    assert (found["server_up", "redis"], found["server_up", "postgresql"]) == (1, 0)
+    assert found["pool_stalled", "gpu"] == 1
+    assert ("queue_oldest_seconds", "gpu") not in found
+
+
+def test_what_all_beats_have_done_is_read(bench: Bench) -> None:
+    run_round(bench.deps, "here", "reap", 60.0, lambda _deps: Report("reap", orphans=3))
+    found = values(bench)
+    assert found["housekeeping_done_total", "reap", "orphans"] == 3
+    assert found["housekeeping_age_periods", "reap"] < 1
 
 
 def test_tenants_beyond_the_bound_are_told_together(

@@ -70,3 +70,5 @@ def test_the_table_can_be_read_by_anybody() -> None:
         assert (one.kind == "counter") == one.name.endswith("_total")
         assert one.kind != "histogram" or one.name.endswith("_seconds")
         assert one.meaning
+        # Prometheus gives every sample these two, and renames ours.
+        assert not {"job", "instance"} & set(one.labels)
