@@ -33,7 +33,7 @@ from orchestrator.engine.suspend import begin_anew, suspend
 from orchestrator.store.control import RetriesUsedUp
 from orchestrator.store.store import Ending, Standing
 from orchestrator.telemetry import metrics
-from orchestrator.telemetry.logging import get_logger
+from orchestrator.telemetry.logging import about, get_logger
 
 log = get_logger("orchestrator.execute")
 
@@ -108,12 +108,24 @@ def execute(deps: Deps, host: Host, instance_id: str, attempt: int) -> None:
         return
     reached("begin.row" if attempt == 1 else "resume.row")
     run = Run(instance, deps.lease, asked_at)
-    with host.running.entered(run):
+    with host.running.entered(run), about(**_whose(run)):
         outcome = _held_back(deps, instance) or _run(host, run)
         if run.take_settlement():
             finish(deps, run, outcome)
         else:
             host.running.returned(run)
+
+
+def _whose(run: Run) -> dict[str, object]:
+    """What every line of the log says while it runs."""
+    instance = run.instance
+    return {
+        "tenant": instance.tenant,
+        "session": instance.session,
+        "agent": instance.agent,
+        "instance": instance.id,
+        "attempt": run.attempt,
+    }
 
 
 def _run(host: Host, run: Run) -> Outcome:

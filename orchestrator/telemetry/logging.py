@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -31,6 +32,11 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     return cast(structlog.stdlib.BoundLogger, logger)
+
+
+def about(**fields: object) -> AbstractContextManager[object]:
+    """While inside, every line of this thread has these fields too, whoever writes it."""
+    return structlog.contextvars.bound_contextvars(**fields)
 
 
 def configure(level: str = "INFO", *, as_json: bool | None = None) -> None:
