@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchestrator.domain.budget import Budget
-from orchestrator.domain.errors import SpawnRefused
+from orchestrator.domain.errors import SpawnRefused, StoreUnavailable
 from orchestrator.domain.lifecycle import State
 from orchestrator.engine import budgets, exhaust
-from tests.engine.bench import Bench
+from tests.engine.bench import LEASE, Bench
 from tests.engine.tree import (
     accounts,
     alerts,
@@ -40,6 +40,23 @@ def test_more_than_there_is_is_refused_and_leaves_nothing(bench: Bench) -> None:
     with pytest.raises(SpawnRefused, match=r"not enough usd left: 0 of 2.5 .* 2.6 more"):
         bench.spawn(session="s", budget=Budget(usd=2.6))
     assert accounts(bench.deps) == before
+
+
+def test_what_could_not_be_recorded_is_not_charged_though_its_place_ran_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budgets.set_budget(bench.deps, "s", "default", Budget(spawns=1))
+
+    def away(_new: object) -> bool:
+        bench.advance(LEASE + 1)
+        bench.deps.gate.sweep(10, 30.0)
+        raise StoreUnavailable("STORE_UNAVAILABLE", "away for longer than a lease")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.deps.store, "record", away)
+        with pytest.raises(StoreUnavailable):
+            bench.spawn(session="s")
+    bench.spawn(session="s")
 
 
 def test_live_instances_count_along_the_whole_chain(bench: Bench) -> None:

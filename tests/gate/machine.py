@@ -164,7 +164,7 @@ class GateMachine(RuleBasedStateMachine):
 
     def _withdraw(self) -> None:
         """A spawn was not recorded."""
-        self.twins.act(self.gate.withdraw, [self._pick("admitted", "reserved").id])
+        self.twins.act(self.gate.withdraw, [self._pick("admitted", "reserved", "expired").id])
 
     # --- an attempt -----------------------------------------------------------------------
 

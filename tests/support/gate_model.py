@@ -323,7 +323,8 @@ class GateModel:
     def withdraw(self, *, id: str) -> None:  # noqa: A002  # as above
         """Give back what check-in held."""
         item = self.items.get(id)
-        if item and item.place in ("admitted", "reserved"):
+        has_run_out = item and (item.place, item.attempt) == ("expired", 0)
+        if item and (has_run_out or item.place in ("admitted", "reserved")):
             self._drop(item)
             self._pump()
 
