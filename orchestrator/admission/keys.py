@@ -18,6 +18,8 @@ KEYS: dict[str, str] = {
     "time": ":server_clock",
     # string: what PostgreSQL's clock, the server's and the gate's said when they were compared last
     "mark": ":compared_clocks",
+    # never there: to delete it is a write that takes no memory
+    "nothing": ":nothing",
     # integer: the order of arrival
     "sequence": ":sequence",
     # hash: the limits and times that all scripts read; `session:<tree>`, `tenant:<tenant>`,
