@@ -7,6 +7,7 @@ What neither server has confirmed for a whole lease is stopped: another worker m
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -94,7 +95,9 @@ class Heart:
             while not self._closed.is_set():
                 if time.monotonic() >= self._due:
                     self._due = float("inf")
-                    self._beat_within(self._safely(self._beat) or TICK)
+                    # All workers at once would be one more trouble for a server that comes back.
+                    again = TICK * random.uniform(0.5, 1.5)
+                    self._beat_within(self._safely(self._beat) or again)
                 self._bell.clear()
                 self._bell.wait(max(0.0, min(TICK, self._due - time.monotonic())))
 
