@@ -40,7 +40,8 @@ def test_who_waits_costs_its_worker_nothing(
     )
     wait_until(lambda: deps.gate.held() == 0, "no slot is held")
     threads_then, mib_then = status(worker)
-    assert threads_then <= 2 * SLOTS
+    # Those that run agents, and a dozen that keep house.
+    assert threads_then <= 3 * SLOTS
     assert mib_then < MOST_MIB
     # All that a sleeper leaves in its worker is less than a thread's stack.
     assert mib_then - mib < 60
