@@ -160,9 +160,12 @@ class Heart:
         return None
 
     def _hurry(self, milliseconds: str) -> None:
-        """Something is due sooner than the last beat was told."""
-        self._beat_within(float(milliseconds) / 1000)
+        """Something is due sooner than the last beat was told; at once also for what runs here."""
+        seconds = float(milliseconds) / 1000
+        self._beat_within(seconds)
         self._bell.set()
+        if not seconds:
+            self._doubt.set()
 
     def _beat_within(self, seconds: float) -> None:
         with self._lock:

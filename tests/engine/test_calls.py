@@ -22,7 +22,7 @@ from orchestrator.engine import rebuild, resources
 from orchestrator.engine.call import Wish
 from orchestrator.engine.explain import explain
 from orchestrator.engine.running import StopReason
-from tests.engine.bench import Bench
+from tests.engine.bench import LEASE, Bench
 from tests.support.waiting import wait_until
 
 LLM = Resource(
@@ -256,12 +256,12 @@ def test_a_crashed_caller_does_not_hold_its_place(bench: Bench, client: Orchestr
     bench.deps.calls.remove(crashed)
     with pytest.raises(CallRefused):
         calls.begin(bench.deps, wish)
-    bench.advance(16)
+    bench.advance(LEASE + 1)
     second = calls.begin(bench.deps, wish)
     bench.deps.calls.renew()
-    bench.advance(10)
+    bench.advance(0.7 * LEASE)
     bench.deps.calls.renew()
-    bench.advance(10)
+    bench.advance(0.7 * LEASE)
     # The second is alive: it says so.
     with pytest.raises(CallRefused):
         calls.begin(bench.deps, wish)
@@ -289,7 +289,7 @@ def test_an_emptied_redis_knows_the_resources_again_and_is_careful(
         pass
     assert (empty.value.code, empty.value.scope) == ("RATE_LIMITED", "requests")
     calls.end(bench.deps, under_way, wish, Outcome.SUCCESS, {}, Hint())
-    bench.advance(16)
+    bench.advance(LEASE + 1)
     calls.begin(bench.deps, wish)
 
 

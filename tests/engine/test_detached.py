@@ -19,7 +19,7 @@ from orchestrator.domain.retry import RetryPolicy
 from orchestrator.engine import reap
 from orchestrator.engine.cancel import await_stops, cancel
 from orchestrator.store.store import Ending
-from tests.engine.bench import Bench
+from tests.engine.bench import DISPATCH, Bench
 from tests.support.make import parent_of
 
 TIES: list[dict[str, Any]] = [{}, {"on_parent_end": "detach"}, {"detached": True}]
@@ -155,7 +155,7 @@ class TestReports:
     def test_one_whose_worker_died_is_lost(self, bench: Bench) -> None:
         parent = bench.begun_parent()
         report = cancel(bench.deps, parent.id)
-        bench.advance(60)
+        bench.advance(DISPATCH + 1)
         bench.deps.gate.sweep(10, 30.0)
         bench.deps.gate.forget(parent.id, 1)
         assert outcomes(await_stops(bench.deps, report, 20.0)) == [str(CancelOutcome.LOST)]

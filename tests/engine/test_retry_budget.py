@@ -14,7 +14,7 @@ from orchestrator.domain.lifecycle import State
 from orchestrator.domain.retry import RetryBudget, RetryPolicy
 from orchestrator.engine import sweep
 from orchestrator.store.control import RetriesUsedUp
-from tests.engine.bench import Bench
+from tests.engine.bench import DISPATCH, Bench
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_lost_worker_is_no_retry_of_the_session(bench: Bench) -> None:
     bench.deps = replace(bench.deps, retries=RetryBudget(ratio=0.0, floor=0))
     one = bench.spawn("fails", session="s")
     bench.begin(one)
-    bench.advance(60)
+    bench.advance(DISPATCH + 1)
     bench.offer()
     sweep.run_once(bench.deps)
     assert bench.row(one).state is State.QUEUED
