@@ -4,16 +4,18 @@
 -- KEYS    gate
 -- ARGV    token
 -- REPLY   opened
--- USES    now config
+-- USES    now
 if redis.call('GET', key.rebuilding) ~= token then return 0 end
-if redis.call('EXISTS', key.config) == 0 then return 0 end
+local lease_ms = tonumber(redis.call('HGET', key.config, 'lease_ms') or '')
+-- It was emptied again, after its limits were written.
+if not lease_ms then return 0 end
 -- Whoever lives may hold locks; until it has had time to say so, nobody else gets any.
 local live = 0
 for _, set in ipairs({'leases', 'suspended', 'backlog'}) do
   live = live + redis.call('ZCARD', key[set])
 end
 if live > 0 then
-  redis.call('SET', key.locks_closed, now + config.lease_ms)
+  redis.call('SET', key.locks_closed, now + lease_ms)
 end
 redis.call('SET', key.generation, token)
 redis.call('DEL', key.rebuilding)
