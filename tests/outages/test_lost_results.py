@@ -40,7 +40,11 @@ class Scene:
         """The function returns; nobody can be told."""
         away(self.network)
         self.until.touch()
-        wait_until(lambda: list(self.shelf.glob("*.jsonl")), "the result is shelved", 60.0)
+        wait_until(self.is_shelved, "the result is shelved", 60.0)
+
+    def is_shelved(self) -> bool:
+        """A line is whole; the file alone is there before it."""
+        return any(one.read_bytes().endswith(b"\n") for one in self.shelf.glob("*.jsonl"))
 
     def attempts(self) -> int:
         return len(self.ledger.read_text().splitlines())
