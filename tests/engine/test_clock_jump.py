@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -135,21 +135,39 @@ def test_a_delayed_one_starts_when_it_was_to(world: World, bench: Bench, jump: f
     assert bench.places(one) == ["dispatched"]
 
 
-@both_ways
-def test_buckets_mint_nothing(world: World, bench: Bench, jump: float) -> None:
+@pytest.fixture
+def calls(bench: Bench) -> Callable[[], int]:
+    """How many calls of a resource are let through now."""
     gate, numbers = bench.deps.gate, itertools.count()
     gate.declare([Resource("api", requests_per_minute=2)])
 
     def calls() -> int:
-        """How many are let through now."""
         callers = [Caller(f"call-{next(numbers)}", "api", "default", "") for _ in range(5)]
         verdicts = [gate.acquire(one, Amounts(), may_wait=False) for one in callers]
         return sum(verdict.decision == "taken" for verdict in verdicts)
 
+    return calls
+
+
+@both_ways
+def test_buckets_mint_nothing(world: World, calls: Callable[[], int], jump: float) -> None:
     assert calls() > 0
     assert calls() == 0
     world.jump(jump)
     assert calls() == 0
+
+
+def test_what_is_made_up_for_fills_no_bucket(
+    world: World, bench: Bench, calls: Callable[[], int]
+) -> None:
+    """All were asleep; the first calls come before anybody has compared the clocks."""
+    world.pass_by(HOUR, asleep=True)
+    assert calls() > 0
+    sweep.run_once(bench.deps)
+    assert calls() == 0
+    # Time that passes from now on does.
+    world.pass_by(64)
+    assert calls() > 0
 
 
 def test_a_clock_of_postgresql_that_was_set_moves_nothing(

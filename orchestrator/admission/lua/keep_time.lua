@@ -1,7 +1,8 @@
 -- keep_time: compare the clocks of both servers; let the gate's catch up with what both agree on.
 --
 -- Guarantee  the gate's clock never goes back, and no lease ends by what is made up for here: what
---            is held until a time of the gate's clock is held as much longer.
+--            is held until a time of the gate's clock is held as much longer. No bucket fills by it
+--            either: calls may have been taken from it since that time passed, unseen.
 -- KEYS    gate
 -- ARGV    reference_ms
 -- REPLY   caught_up_ms
@@ -36,6 +37,9 @@ if missing > 0 then
     keep_longer(key.calls .. scope)
     keep_longer(key.probes .. scope)
     keep_longer(key.ticket_ends .. scope)
+    if redis.call('HEXISTS', key.bucket .. scope, 'at') == 1 then
+      redis.call('HINCRBY', key.bucket .. scope, 'at', missing)
+    end
   end
 end
 redis.call('SET', key.mark, string.format('%.0f %.0f %.0f', reference_ms, server, now))
